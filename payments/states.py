@@ -73,7 +73,7 @@ class ResponseStatus(StrEnum):
 
 
 class SetupStatus(StrEnum):
-    """The status of a setup intent, in Stripe's own six words."""
+    """The status of a setup intent, as merchants see it too."""
 
     REQUIRES_PAYMENT_METHOD = "requires_payment_method"
     REQUIRES_CONFIRMATION = "requires_confirmation"

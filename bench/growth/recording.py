@@ -48,6 +48,8 @@ MERCHANT_TABLES: Final[dict[str, LiteralString]] = {
     "payments_webhook_endpoint": "merchant_id = %(merchant)s",
 }
 LEFT_OUT: Final[dict[str, str]] = {
+    "payments_setup_intent": "no life saves a card by one",
+    "payments_setup_attempt": "the same",
     "payments_case": "no life leaves one open, nor are there any",
     "payments_dispatch": "every event has been fanned out",
     "payments_unnumbered_event": "every event has its number on the stream",

@@ -1,8 +1,9 @@
-"""Customers of the merchants, and what may be shown of their cards and accounts."""
+"""Customers, what may be shown of their cards and accounts, and the setups that kept these."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import Q
@@ -11,11 +12,12 @@ from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
-from payments.admin.columns import column, linked
-from payments.admin.filters import OF_MERCHANT
+from payments.admin.columns import column, linked, status
+from payments.admin.filters import OF_MERCHANT, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
-from payments.admin.search import SearchByPublicId
-from payments.models import Customer, PaymentMethod
+from payments.admin.search import SearchByPublicId, intents_of_key
+from payments.models import Customer, PaymentMethod, SetupAttempt, SetupIntent
+from payments.states import SetupAttemptStatus, SetupStatus
 
 
 @admin.register(Customer)
@@ -78,6 +80,7 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("expiry", "funding"),
             ("country", "detached_at"),
             ("psp_account", "shown_token"),
+            "network_transaction_id",
             ("created_at", "updated_at"),
         ),
         group("From the merchant", ("shown_billing", "shown_metadata")),
@@ -98,3 +101,92 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="expiry")
     def expiry(self, method: PaymentMethod) -> str:
         return display.expiry(method)
+
+
+@admin.register(SetupIntent)
+class SetupIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Setup intents, as merchants see them."""
+
+    list_display = ("public_id", "merchant", "owner", "usage", "shown_status", "mode", "created")
+    list_select_related = ("merchant",)
+    list_filter = (one_of("status", SetupStatus), *OF_MERCHANT)
+    search_help_text = "seti_… setatt_… cus_… pm_… or Idempotency-Key"
+    id_paths = {
+        public_ids.SETUP_INTENT: "pk",
+        public_ids.SETUP_ATTEMPT: "attempts__pk",
+        public_ids.CUSTOMER: "customer_id",
+        public_ids.PAYMENT_METHOD: "payment_method_id",
+    }
+    fieldsets = (
+        group(
+            None,
+            ("public_id", "shown_status"),
+            ("merchant", "mode"),
+            ("owner", "method"),
+            ("usage", "psp_account"),
+            ("attempt", "cancellation_reason"),
+            ("challenge", "shown_return_url"),
+            "shown_error",
+            ("created_at", "updated_at"),
+        ),
+        group("From the merchant", "description", ("shown_types", "shown_metadata")),
+    )
+
+    shown_status = status(display.STATUS_LABELS)
+    owner = linked("customer", public_ids.CUSTOMER, "customer_id")
+    method = linked("payment method", public_ids.PAYMENT_METHOD, "payment_method_id")
+    attempt = linked("latest attempt", public_ids.SETUP_ATTEMPT, "latest_attempt_id")
+    challenge = column("redirect URL", "next_action_url", display.address_without_query)
+    shown_return_url = column("return URL", "return_url", display.address_without_query)
+    shown_error = column("last error", "last_setup_error", display.shown_json)
+    shown_types = column("types", "payment_method_types", display.shown_json)
+    shown_metadata = column("metadata", "metadata", display.shown_json)
+
+    def texts(self, term: str) -> Iterable[Q]:
+        yield Q(pk__in=intents_of_key(term))
+
+
+@admin.register(SetupAttempt)
+class SetupAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Setups as sent, and the PSP's results. The PSP's token is masked."""
+
+    labels: ClassVar[dict[str, str]] = {
+        "psp_key": "idempotency key at the PSP",
+        "checks": "look-ups made",
+        "next_check_at": "next look-up",
+        "three_d_secure": "asks for 3-D Secure",
+    }
+
+    list_display = ("public_id", "setup", "method", "shown_status", "shown_actor", "created")
+    leading_filters = ("status=UNKNOWN",)
+    list_filter = (one_of("status", SetupAttemptStatus), *OF_MERCHANT)
+    search_help_text = "setatt_… seti_…"
+    id_paths = {
+        public_ids.SETUP_ATTEMPT: "pk",
+        public_ids.SETUP_INTENT: "setup_intent_id",
+    }
+    fieldsets = (
+        group(
+            None,
+            ("public_id", "shown_status"),
+            ("setup", "merchant"),
+            ("method", "owner"),
+            ("usage", "mode"),
+            ("created_at", "closed_at"),
+        ),
+        group(
+            "At the PSP",
+            ("psp_account", "psp_key"),
+            ("psp_id", "network_transaction_id"),
+            ("shown_token", "three_d_secure"),
+        ),
+        group("Result", ("code", "decline_code"), "message", "detail"),
+        group("Context", ("shown_actor", "request_id"), ("checks", "next_check_at")),
+    )
+
+    shown_status = status(display.STATUS_LABELS)
+    setup = linked("setup intent", public_ids.SETUP_INTENT, "setup_intent_id")
+    method = linked("payment method", public_ids.PAYMENT_METHOD, "payment_method_id")
+    owner = linked("customer", public_ids.CUSTOMER, "customer_id")
+    shown_actor = column("actor", "actor", display.actor)
+    shown_token = column("token", "token", display.masked)

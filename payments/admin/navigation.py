@@ -29,6 +29,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             "Customers",
             _item("Customers", "payments", "person", "customer"),
             _item("Payment methods", "payments", "wallet", "paymentmethod"),
+            _item("Setup intents", "payments", "add_card", "setupintent"),
+            _item("Setup attempts", "payments", "sync_alt", "setupattempt"),
         ),
         _group(
             "Books",

@@ -32,6 +32,8 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         "ends_challenge": "makes room for another charge",
         "challenge_allowed": "may ask the customer",
         "three_d_secure": "asks for 3-D Secure",
+        "save_for": "keeps the method for",
+        "off_session": "without the customer",
         "status_before": "status of the payment before",
         "guard_order": "order held by the order guard",
         "guards_order": "is to hold its order",
@@ -85,6 +87,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("capture_now", "final", "ends_challenge"),
             ("challenge_allowed", "three_d_secure", "shown_return_url"),
             "challenge",
+            ("save_for", "off_session", "network_transaction_id"),
         ),
         group("Result", ("code", "decline_code"), "message", "detail"),
         group(

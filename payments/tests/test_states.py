@@ -18,6 +18,8 @@ from payments.models import (
     PaymentIntent,
     PspNotification,
     Refund,
+    SetupAttempt,
+    SetupIntent,
     WebhookEndpoint,
 )
 from payments.models.machine import MachineModel
@@ -40,6 +42,13 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.ResponseStatus,
         states.RESPONSE_TRANSITIONS,
         states.RESPONSE_INITIAL,
+    ),
+    (SetupIntent, states.SetupStatus, states.SETUP_TRANSITIONS, states.SETUP_INITIAL),
+    (
+        SetupAttempt,
+        states.SetupAttemptStatus,
+        states.SETUP_ATTEMPT_TRANSITIONS,
+        states.SETUP_ATTEMPT_INITIAL,
     ),
     (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_INITIAL),
     (Delivery, states.DeliveryStatus, states.DELIVERY_TRANSITIONS, states.DELIVERY_INITIAL),
@@ -117,6 +126,8 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
         "payments_case": "d7fb79b5",
         "payments_delivery": "372c7cdd",
         "payments_webhook_endpoint": "4fdef0b0",
+        "payments_setup_intent": "8058915f",
+        "payments_setup_attempt": "d72a58a2",
     }, "add that migration (before the first release 0002 is enough), then write the digest here"
 
 

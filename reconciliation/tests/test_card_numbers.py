@@ -43,7 +43,9 @@ OUTSIDE: Final = _columns(
     "PspNotification.type,our_references,body,headers,last_error Refund.failure_reason "
     "ReportBody.body ReportFetch.last_error SettlementLine.psp_type,reference,last_error "
     "SettlementReport.last_error PaymentMethod.brand,funding,country,method_type,fingerprint,last4 "
-    "Operation.payment_method_details CardVelocity.fingerprint"
+    "Operation.payment_method_details CardVelocity.fingerprint "
+    "SetupAttempt.code,decline_code,message,detail,payment_method_details "
+    "SetupIntent.last_setup_error"
 )
 """What a PSP, a bank, an endpoint or an operator wrote: masked before it is stored, or made of what
 was masked; a report's file is refused."""
@@ -51,7 +53,9 @@ IDS: Final = _columns(
     "Dispute.psp_dispute_id PaymentMethod.token Operation.psp_id,psp_payment_id,redirect_url,token "
     "PaymentIntent.psp_reference,next_action_url PspNotification.event_id,psp_payment_id "
     "PspNotification.psp_dispute_id,psp_id SettlementLine.identity,psp_id,psp_payment_id "
-    "SettlementReport.name ReportFetch.name"
+    "SettlementReport.name ReportFetch.name SetupAttempt.psp_id,token,network_transaction_id "
+    "PaymentMethod.network_transaction_id Operation.network_transaction_id "
+    "SetupIntent.next_action_url"
 )
 """Ids and links of a PSP, which must stay as they are; a token of digits only is refused."""
 MERCHANT: Final = _columns(
@@ -64,14 +68,17 @@ MERCHANT: Final = _columns(
     "Operation.purchase_details "
     "Operation.order_id,guard_order,return_url "
     "Dispute.evidence,metadata DisputeResponse.evidence Refund.description,metadata "
-    "IdempotencyKey.api_version Event.api_version"
+    "IdempotencyKey.api_version Event.api_version SetupAttempt.return_url "
+    "SetupIntent.payment_method_types,automatic_payment_methods,payment_method_options "
+    "SetupIntent.return_url,description,metadata,idempotency_key"
 )
 """What merchants send: refused with `card_data_not_allowed` (payments/tests/api)."""
 OURS: Final = _columns(
     "BooksCheck.name,part PspAccount.psp,code StreamGroup.name ApiKey.name,secret_sha256,last4 "
     "Merchant.name,late_success_policy,dispute_loss_policy,disputed_refund_policy "
     "Case.kind,subject,status,currency,closed_by Customer.tax_exempt Deadline.status "
-    "PaymentMethod.allow_redisplay "
+    "PaymentMethod.allow_redisplay SetupIntent.status,usage,client_secret,cancellation_reason "
+    "SetupAttempt.status,psp_key,usage,three_d_secure,actor,request_id Operation.save_for "
     "Event.aggregatetype,type,actor,request_id Delivery.status "
     "WebhookEndpoint.sealed_secret,sealed_previous_secret,status,disabled_because,delivery_order "
     "PaymentIntent.currency,status,published_status,capture_method,client_secret "

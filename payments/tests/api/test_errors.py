@@ -257,7 +257,6 @@ def test_an_unknown_url_is_named_with_its_method() -> None:
     ("method", "path", "instead"),
     [
         ("POST", "/v1/charges", "Create a payment intent with confirm=true."),
-        ("POST", "/v1/setup_intents", "/v1/payment_methods/{id}/attach"),
         ("POST", "/v1/checkout/sessions", "create a payment intent"),
         ("GET", "/v1/subscriptions/sub_1", "create a payment intent"),
         ("DELETE", "/v1/charges/ch_1", "Please see the documentation"),

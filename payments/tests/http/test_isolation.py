@@ -51,6 +51,8 @@ def belongings_of(storefront: Storefront) -> Belongings:
     method = api.payment_methods.attach("pm_card_visa", {"customer": customer.id})
     paid = storefront.pay(customer=customer.id, payment_method=method.id)
     refund = api.refunds.create({"payment_intent": paid.id, "amount": 100})
+    setup = api.setup_intents.create({"payment_method": method.id, "customer": customer.id})
+    setup = api.setup_intents.confirm(setup.id)
     endpoint = api.webhook_endpoints.create(
         {"url": "https://hooks.example.com/", "enabled_events": ["*"]}
     )
@@ -67,6 +69,8 @@ def belongings_of(storefront: Storefront) -> Belongings:
             "acct": storefront.merchant.public_id,
             "dp": dispute(storefront, inquiry=True),
             "uli": _line_of(storefront),
+            "seti": setup.id,
+            "setatt": str(setup.latest_attempt),
         },
         storefront.stripe.v1.payment_intents.create({"amount": 1_000, "currency": "usd"}).id,
     )

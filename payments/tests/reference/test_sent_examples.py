@@ -21,6 +21,7 @@ INTENTS: Final = "/v1/payment_intents"
 FIRST: Final = (
     *("POST /v1/webhook_endpoints", "POST /v1/customers", "POST /v1/payment_methods"),
     *("POST /v1/payment_methods/{public_id}/attach", f"POST {INTENTS}", "POST /v1/refunds"),
+    "POST /v1/setup_intents",
 )
 """These make what the others name."""
 EXAMPLE_ID: Final = re.compile(example_id("([a-z]+)"))
@@ -72,6 +73,9 @@ class Merchant:
         self.shop.order_id = new_order()
         return {"re": Waiting(self.shop).refund.public_id}
 
+    def setup(self) -> dict[str, str]:
+        return {"seti": self.api.post("/v1/setup_intents").body["id"]}
+
     def unattached(self) -> dict[str, str]:
         made = self.api.post("/v1/payment_methods", **CREATE_PAYMENT_METHOD.example)
         return {"pm": made.body["id"]}
@@ -98,6 +102,9 @@ OWN_OBJECTS: Final[dict[str, Callable[[Merchant], dict[str, str]]]] = {
     "POST /v1/refunds/{public_id}/cancel": Merchant.refund,
     "POST /v1/disputes/{public_id}": Merchant.dispute,
     "POST /v1/disputes/{public_id}/close": Merchant.dispute,
+    "POST /v1/setup_intents/{public_id}": Merchant.setup,
+    "POST /v1/setup_intents/{public_id}/confirm": Merchant.setup,
+    "POST /v1/setup_intents/{public_id}/cancel": Merchant.setup,
     "DELETE /v1/customers/{public_id}": lambda merchant: {
         "cus": merchant.api.post("/v1/customers").body["id"]
     },

@@ -68,5 +68,6 @@ PREFIXES = {
     "balance_transactions": "txn",
     "webhook_endpoints": "we",
     "accounts": "acct",
+    "setup_intents": "seti",
 }
 """Resource to the prefix of its ids."""
