@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from psp_adapters.contract.operations import REQUEST_REFUSED, Outcome
+from psp_adapters.contract.setups import SetupLookUp, SetupRequest
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for, capabilities_of
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -46,6 +48,15 @@ def test_an_account_at_adyen_needs_its_name_and_what_its_look_ups_read() -> None
     for base_url in ("http://checkout-test.adyen.com/v72", "ftp://127.0.0.1/v72"):
         with pytest.raises(BadCredentials, match="https"):
             adapter_for("adyen", {**credentials, "base_url": base_url}, stored=Kept())
+
+
+def test_a_psp_that_keeps_no_methods_refuses_every_setup() -> None:
+    adapter = adapter_for("stripe", {"api_key": "sk_test_registry"})
+    assert adapter.capabilities.reusable_method_types == frozenset()
+    asked = SetupRequest(psp_key="k", reference="r", token="pm_card_visa", usage="off_session")
+    result = adapter.set_up(asked, deadline_seconds=1)
+    assert (result.outcome, result.code) == (Outcome.DECLINED, REQUEST_REFUSED)
+    assert adapter.look_up_setup(SetupLookUp(reference="r"), deadline_seconds=1) is None
 
 
 def test_an_sdk_is_loaded_only_for_an_account_that_names_it() -> None:

@@ -27,13 +27,16 @@ from payments.api.parameters import (
 )
 from payments.api.parameters.groups import (
     METHOD_TYPE,
-    METHOD_TYPES,
     list_parameters,
     search_parameters,
     shipping,
 )
 from payments.api.views.amount_details_parameters import amount_details, level3
-from payments.api.views.payment_methods import method_data
+from payments.api.views.method_parameters import (
+    charge_options,
+    method_data_of_payment,
+    payment_method,
+)
 from payments.exceptions import InvalidParameter
 from payments.objects.amount_details import LINE_ITEM
 from payments.selectors.search_fields import INTENT_FIELDS
@@ -42,14 +45,8 @@ _CONNECT: Final = Unsupported("Every merchant has an account of its own here: re
 _FEE: Final = Unsupported("Platform fees are set per merchant by the operator: remove it.")
 _LATER: Final = Unsupported("Remove it, or put the data into metadata.")
 _MANDATE: Final = Unsupported("Let the payment provider collect the mandate with its token.")
-_CVC: Final = Unsupported(
-    "Let the payment provider's own fields collect the code, with a new token."
-)
 _TOKEN_INSTEAD: Final = Unsupported(
     "Create a payment method from a token at /v1/payment_methods and pass its id as payment_method."
-)
-_SAVE_BY_ATTACH: Final = Unsupported(
-    "Attach the payment method to its customer with POST /v1/payment_methods/{id}/attach."
 )
 _TYPES_INSTEAD: Final = Unsupported("Use payment_method_types.")
 _BLIND: Final = Unsupported("The operator's settings decide how risk is judged: remove it.")
@@ -64,22 +61,6 @@ class _OffSession(Boolean):
 
 def _customer() -> PublicId:
     return PublicId(public_ids.CUSTOMER, noun="customer")
-
-
-def _payment_method() -> PublicId:
-    return PublicId(
-        public_ids.PAYMENT_METHOD,
-        noun="payment method",
-        description="A payment method, or one of the test tokens such as pm_card_visa.",
-    )
-
-
-def _method_data() -> Nested:
-    return Nested(
-        method_data("payment_method_data"),
-        description="A new payment method, made by this request from a token or from a type that "
-        "needs none.",
-    )
 
 
 def _description() -> Text:
@@ -114,50 +95,22 @@ def _error_on_requires_action() -> Boolean:
 
 def _off_session() -> Boolean:
     return _OffSession(
-        description="true: the customer is not there, so a challenge is a decline (402)."
+        description="true: the customer is not there, so a challenge is a decline (402). The PSP "
+        "is told of the agreement with which the method was kept."
+    )
+
+
+def _setup_future_usage(*, can_unset: bool = False) -> Enum:
+    return Enum(
+        *("off_session", "on_session"),
+        can_unset=can_unset,
+        description="Keep the method for later payments: it is attached to the customer once the "
+        "charge succeeds. `off_session`: also for payments without the customer.",
     )
 
 
 def _return_url() -> Url:
     return Url(description="Where the customer comes back to after a challenge.")
-
-
-def _if_available(description: str) -> Enum:
-    return Enum("if_available", "never", description=f"{description} The charge says what it got.")
-
-
-def _method_options() -> Nested:
-    """What is kept and honored, or only wished for; others are refused by name."""
-    card: dict[str, Parameter] = {
-        "capture_method": Unsupported("Use capture_method of the PaymentIntent."),
-        "request_three_d_secure": Enum(
-            "automatic",
-            "any",
-            "challenge",
-            description="`any`, `challenge`: ask for 3-D Secure where the card supports it.",
-        ),
-        "request_multicapture": _if_available("Several captures; `never` forbids them."),
-        "request_incremental_authorization": _if_available(
-            "Raising the authorization; `never` forbids it."
-        ),
-        "request_overcapture": _if_available("Capturing more than authorized."),
-        "request_extended_authorization": _if_available("A longer authorization."),
-        "setup_future_usage": _SAVE_BY_ATTACH,
-        "cvc_token": _CVC,
-        "require_cvc_recollection": _CVC,
-        "three_d_secure": Unsupported("Let the payment provider authenticate the customer."),
-        "mandate_options": _MANDATE,
-        "installments": _LATER,
-        "setup_credential_usage": _SAVE_BY_ATTACH,
-        "stored_credential_usage": _SAVE_BY_ATTACH,
-        "moto": _LATER,
-        "network": _LATER,
-        "statement_descriptor_suffix_kana": _LATER,
-        "statement_descriptor_suffix_kanji": _LATER,
-    }
-    options = Nested(card, description="Of cards.")
-    others = dict.fromkeys(METHOD_TYPES, Unsupported("Only options of cards are taken: remove it."))
-    return Nested({**others, "card": options}, description="Options by type of method.")
 
 
 _UNSUPPORTED_EVERYWHERE: Final[dict[str, Parameter]] = {
@@ -238,13 +191,13 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         "expand": Expand("payment_intent"),
         "metadata": Metadata(),
         "off_session": _off_session(),
-        "payment_method": _payment_method(),
-        "payment_method_data": _method_data(),
-        "payment_method_options": _method_options(),
+        "payment_method": payment_method(),
+        "payment_method_data": method_data_of_payment(),
+        "payment_method_options": charge_options(),
         "payment_method_types": _method_types(),
         "receipt_email": _receipt_email(),
         "return_url": _return_url(),
-        "setup_future_usage": _SAVE_BY_ATTACH,
+        "setup_future_usage": _setup_future_usage(),
         "shipping": shipping(),
         "statement_descriptor": StatementDescriptor(),
         "statement_descriptor_suffix": StatementDescriptor(),
@@ -276,12 +229,12 @@ UPDATE_PAYMENT_INTENT: Final = Parameters(
         "description": _description(),
         "expand": Expand("payment_intent"),
         "metadata": Metadata(merges=True),
-        "payment_method": _payment_method(),
-        "payment_method_data": _method_data(),
-        "payment_method_options": _method_options(),
+        "payment_method": payment_method(),
+        "payment_method_data": method_data_of_payment(),
+        "payment_method_options": charge_options(),
         "payment_method_types": _method_types(),
         "receipt_email": _receipt_email(),
-        "setup_future_usage": _SAVE_BY_ATTACH,
+        "setup_future_usage": _setup_future_usage(can_unset=True),
         "shipping": shipping(can_unset=True),
         "statement_descriptor": StatementDescriptor(),
         "statement_descriptor_suffix": StatementDescriptor(),
@@ -299,12 +252,12 @@ CONFIRM_PAYMENT_INTENT: Final = Parameters(
         "error_on_requires_action": _error_on_requires_action(),
         "expand": Expand("payment_intent"),
         "off_session": _off_session(),
-        "payment_method": _payment_method(),
-        "payment_method_data": _method_data(),
-        "payment_method_options": _method_options(),
+        "payment_method": payment_method(),
+        "payment_method_data": method_data_of_payment(),
+        "payment_method_options": charge_options(),
         "receipt_email": _receipt_email(),
         "return_url": _return_url(),
-        "setup_future_usage": _SAVE_BY_ATTACH,
+        "setup_future_usage": _setup_future_usage(can_unset=True),
         "shipping": shipping(can_unset=True),
         "use_stripe_sdk": Boolean(description="Changes nothing: next_action is a redirect."),
         "amount_to_confirm": Unsupported("Update the amount first; confirm charges all of it."),

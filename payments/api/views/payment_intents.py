@@ -61,8 +61,12 @@ _HELD: Final = {
 def _confirmation(call: Call) -> Confirmation:
     """A challenge is not allowed off session, nor with error_on_requires_action."""
     given = call.given
-    absent = given.get("off_session") or given.get("error_on_requires_action")
-    return Confirmation(return_url=given.get("return_url", ""), challenge_allowed=not absent)
+    off_session = bool(given.get("off_session"))
+    return Confirmation(
+        return_url=given.get("return_url", ""),
+        challenge_allowed=not (off_session or given.get("error_on_requires_action")),
+        off_session=off_session,
+    )
 
 
 class PaymentIntents(MerchantView):

@@ -19,8 +19,13 @@ from payments.api.parameters import (
     Unsupported,
     Url,
 )
-from payments.api.parameters.groups import METHOD_TYPE, METHOD_TYPES, list_parameters
-from payments.api.views.payment_methods import method_data
+from payments.api.parameters.groups import METHOD_TYPE, list_parameters
+from payments.api.views.method_parameters import (
+    mandate_data,
+    method_data_of_payment,
+    payment_method,
+    setup_options,
+)
 from payments.objects.fields import example_id
 
 _ONE_METHOD: Final = ("payment_method", "payment_method_data")
@@ -33,49 +38,6 @@ _TOKEN_INSTEAD: Final = Unsupported(
 )
 
 
-def _method_options() -> Nested:
-    card: dict[str, Parameter] = {
-        "request_three_d_secure": Enum(
-            *("automatic", "any", "challenge"),
-            description="`any`, `challenge`: ask for 3-D Secure where the card supports it.",
-        ),
-        "mandate_options": Unsupported("Cards need no mandate here: remove it."),
-        "moto": _LATER,
-        "network": _LATER,
-        "three_d_secure": Unsupported("Let the payment provider authenticate the customer."),
-    }
-    others = dict.fromkeys(METHOD_TYPES, Unsupported("Only options of cards are taken: remove it."))
-    return Nested(
-        {**others, "card": Nested(card, description="Of cards.")},
-        description="Options by type of method.",
-    )
-
-
-def _mandate_data() -> Nested:
-    """Many clients send it with every method; cards, which alone are kept here, need none."""
-    online = Nested(
-        {
-            "ip_address": Text(max_length=45, description="The customer's address."),
-            "user_agent": Text(max_length=1000, description="The customer's browser."),
-        },
-        description="If `type` is online.",
-    )
-    acceptance: dict[str, Parameter] = {
-        "accepted_at": Text(max_length=20, description="Unix seconds."),
-        "offline": Nested({}, description="If `type` is offline."),
-        "online": online,
-        "type": Enum("online", "offline", required=True, description="How it was accepted."),
-    }
-    return Nested(
-        {
-            "customer_acceptance": Nested(
-                acceptance, required=True, description="That the customer agreed."
-            )
-        },
-        description="Taken, and not needed: a card has no mandate.",
-    )
-
-
 def _what() -> dict[str, Parameter]:
     return {
         "customer": PublicId(
@@ -85,16 +47,9 @@ def _what() -> dict[str, Parameter]:
         ),
         "description": Text(max_length=1000, lines=True, description="Your own text."),
         "expand": Expand("setup_intent"),
-        "payment_method": PublicId(
-            public_ids.PAYMENT_METHOD,
-            noun="payment method",
-            description="A payment method, or one of the test tokens such as pm_card_visa.",
-        ),
-        "payment_method_data": Nested(
-            method_data("payment_method_data"),
-            description="A new payment method, made by this request from a token.",
-        ),
-        "payment_method_options": _method_options(),
+        "payment_method": payment_method(),
+        "payment_method_data": method_data_of_payment(),
+        "payment_method_options": setup_options(),
         "payment_method_types": ListOf(
             METHOD_TYPE,
             max_items=20,
@@ -131,7 +86,7 @@ CREATE_SETUP_INTENT: Final = Parameters(
             description="Kept and shown; without types of its own a setup takes all in any case.",
         ),
         "confirm": Boolean(description="true: verify the payment method at once."),
-        "mandate_data": _mandate_data(),
+        "mandate_data": mandate_data(),
         "metadata": Metadata(),
         "return_url": _return_url(),
         "usage": Enum(
@@ -162,10 +117,10 @@ UPDATE_SETUP_INTENT: Final = Parameters(
 CONFIRM_SETUP_INTENT: Final = Parameters(
     {
         "expand": Expand("setup_intent"),
-        "mandate_data": _mandate_data(),
-        "payment_method": _what()["payment_method"],
-        "payment_method_data": _what()["payment_method_data"],
-        "payment_method_options": _method_options(),
+        "mandate_data": mandate_data(),
+        "payment_method": payment_method(),
+        "payment_method_data": method_data_of_payment(),
+        "payment_method_options": setup_options(),
         "return_url": _return_url(),
         "use_stripe_sdk": _use_stripe_sdk(),
         "allowed_payment_method_types": _TYPES_INSTEAD,

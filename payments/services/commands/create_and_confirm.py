@@ -40,6 +40,7 @@ from payments.services.commands.payment_methods import (
 )
 from payments.services.commands.purchase_details import check_purchase, purchase_of
 from payments.services.commands.run import command
+from payments.services.commands.setup_checks import require_reusable, require_saving
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of
@@ -162,6 +163,7 @@ def _new_intent(
         intent.payment_method_types = [t for t in intent.payment_method_types if t not in away]
     require_capturable_later(intent)
     require_honored(intent)
+    require_saving(intent)
     if method is not None:
         require_usable(method, intent)
     return intent
@@ -219,7 +221,22 @@ def _require_chargeable(
     """Refuse a charge that cannot be made; returns the 3-D Secure that it asks for."""
     require_usable(method, intent)
     _require_return_url(method, intent, confirmation)
+    if intent.setup_future_usage:
+        require_reusable(method)
+        _require_customer_is_there(confirmation)
     return three_d_secure_of(intent, method, challenge_allowed=confirmation.challenge_allowed)
+
+
+def _require_customer_is_there(confirmation: Confirmation) -> None:
+    """Refuse an off-session charge that would keep its method: the customer cannot agree to it."""
+    if confirmation.off_session:
+        raise InvalidParameter(
+            "You cannot confirm with off_session=true while setup_future_usage is set: the "
+            "customer must be there to agree that the payment method is kept. Leave one of them "
+            "out.",
+            param="off_session",
+            code="parameters_exclusive",
+        )
 
 
 def _require_return_url(
@@ -295,6 +312,9 @@ def _charge(
     operation.token = chosen.token
     operation.capture_now = intent.capture_method != "manual"
     operation.challenge_allowed = confirmation.challenge_allowed
+    operation.save_for = intent.setup_future_usage
+    operation.off_session = confirmation.off_session
+    operation.network_transaction_id = chosen.network_transaction_id
     operation.three_d_secure = three_d_secure
     operation.return_url = return_link(intent)
     _start(intent, operation, chosen, confirmation)

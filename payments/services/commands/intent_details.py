@@ -57,6 +57,9 @@ class Confirmation:
 
     return_url: str = ""
     challenge_allowed: bool = True
+    off_session: bool = False
+    """The customer is not there: the merchant charges by an earlier agreement, and the PSP is told
+    so. No challenge is allowed then either."""
 
 
 def apply_details_of_charged(
@@ -64,11 +67,12 @@ def apply_details_of_charged(
 ) -> tuple[str, ...]:
     """Apply details to an intent that has a charge; returns the fields to be written.
 
-    Its order and its options stay those that it was charged with.
+    Its order, its options and what it keeps of its method stay those that it was charged with.
     """
     if details is None:
         return ()
-    apply_details(intent, replace(details, payment_method_options=None), caller)
+    kept = replace(details, payment_method_options=None, setup_future_usage=None)
+    apply_details(intent, kept, caller)
     return tuple(name for name in DETAIL_FIELDS if name != "order_id")
 
 

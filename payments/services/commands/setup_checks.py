@@ -8,7 +8,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from payments.exceptions import InvalidParameter
-from payments.models import PaymentMethod, SetupIntent
+from payments.models import PaymentIntent, PaymentMethod, SetupIntent
 from payments.services.psp_gateway import accounts
 
 _UNSUPPORTED = "setup_not_supported"
@@ -36,6 +36,17 @@ def require_types(setup: SetupIntent) -> None:
             f"{' or '.join(setup.payment_method_types)} for later payments. Use "
             f"{' or '.join(keepable)}.",
             param="payment_method_types",
+            code=_UNSUPPORTED,
+        )
+
+
+def require_saving(intent: PaymentIntent) -> None:
+    """Refuse `setup_future_usage` of a payment whose PSP keeps nothing; raises InvalidParameter."""
+    if intent.setup_future_usage and not default_types(intent.psp_account_id):
+        raise InvalidParameter(
+            "The payment provider of this account keeps no payment methods for later payments "
+            "through us yet: leave setup_future_usage out.",
+            param="setup_future_usage",
             code=_UNSUPPORTED,
         )
 

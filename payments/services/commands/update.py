@@ -28,6 +28,7 @@ from payments.services.commands.payment_methods import (
 )
 from payments.services.commands.purchase_details import check_purchase, recheck_purchase
 from payments.services.commands.run import command
+from payments.services.commands.setup_checks import require_saving
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_current, require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
@@ -71,6 +72,7 @@ def update_intent(
     before = charge_object(charge, intent) if charge is not None else {}
     apply_details(intent, details, tx.caller)
     require_honored(intent)
+    require_saving(intent)
     if details.capture_method is not None or details.payment_method_types is not None:
         require_capturable_later(intent)
     if amount_minor is not None or currency is not None:

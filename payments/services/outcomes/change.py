@@ -27,6 +27,7 @@ from payments.services.callers.caller import Caller
 from payments.services.cases.opening import open_case
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes import bookings
+from payments.services.outcomes.saved_methods import keep_method
 from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import OPERATION_OPEN, IntentStatus
 from psp_adapters.contract.operations import PspResult
@@ -110,6 +111,8 @@ class Change:
     """Statuses between the old and the new one: PostgreSQL accepts legal steps only."""
     cases: list[Case] = field(default_factory=list)
     """Cases for an operator, opened in the same transaction."""
+    keeps_method: bool = False
+    """True for a charge that succeeded and keeps its payment method for later payments."""
     source_type: str = ""
     """The source type of the postings; by default that of the operation's last result."""
 
@@ -274,6 +277,15 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
         batch.update(change.refund, REFUND_FIELDS)
     for case in change.cases:
         open_case(case)
+    if change.keeps_method and operation.payment_method_id is not None:
+        # The payment stands, also if the method was detached or its customer deleted meanwhile.
+        keep_method(
+            batch,
+            method_id=operation.payment_method_id,
+            customer_id=intent.customer_id,
+            network_transaction_id=change.result.network_transaction_id,
+            caller=caller,
+        )
 
 
 def _post(change: Change) -> None:

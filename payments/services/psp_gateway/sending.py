@@ -52,6 +52,9 @@ def request_of(operation: Operation) -> PspRequest:
         challenge_allowed=operation.challenge_allowed,
         three_d_secure=operation.three_d_secure,
         return_url=operation.return_url,
+        save_for=operation.save_for,
+        off_session=operation.off_session,
+        network_transaction_id=operation.network_transaction_id,
         final=operation.final,
         purchase=_purchase_of(operation),
     )

@@ -27,6 +27,7 @@ def charge_succeeded(change: Change) -> None:
         change.post_capture(operation.amount)
     if void_decides:
         return
+    change.keeps_method = bool(operation.save_for)
     if operation.capture_now:
         become_captured(change)
     else:

@@ -1,0 +1,127 @@
+"""Parameters about payment methods that payments and setups share: which one, and its options."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from payments import public_ids
+from payments.api.parameters import (
+    Enum,
+    Nested,
+    Parameter,
+    PublicId,
+    Text,
+    Unsupported,
+)
+from payments.api.parameters.groups import METHOD_TYPES
+from payments.api.views.payment_methods import method_data
+
+_LATER: Final = Unsupported("Remove it, or put the data into metadata.")
+_MANDATE: Final = Unsupported("Let the payment provider collect the mandate with its token.")
+_CVC: Final = Unsupported(
+    "Let the payment provider's own fields collect the code, with a new token."
+)
+_SAVED_BY_US: Final = Unsupported("The platform tells the payment provider by itself: remove it.")
+
+
+def payment_method() -> PublicId:
+    """One of the merchant's methods, or a token of the PSP."""
+    return PublicId(
+        public_ids.PAYMENT_METHOD,
+        noun="payment method",
+        description="A payment method, or one of the test tokens such as pm_card_visa.",
+    )
+
+
+def method_data_of_payment() -> Nested:
+    """What a new method is made from, for this request."""
+    return Nested(
+        method_data("payment_method_data"),
+        description="A new payment method, made by this request from a token or from a type that "
+        "needs none.",
+    )
+
+
+def _three_d_secure() -> Enum:
+    return Enum(
+        "automatic",
+        "any",
+        "challenge",
+        description="`any`, `challenge`: ask for 3-D Secure where the card supports it.",
+    )
+
+
+def _options_of_cards(card: dict[str, Parameter]) -> Nested:
+    others = dict.fromkeys(METHOD_TYPES, Unsupported("Only options of cards are taken: remove it."))
+    return Nested(
+        {**others, "card": Nested(card, description="Of cards.")},
+        description="Options by type of method.",
+    )
+
+
+def _if_available(description: str) -> Enum:
+    return Enum("if_available", "never", description=f"{description} The charge says what it got.")
+
+
+def charge_options() -> Nested:
+    """Options of a payment: kept and honored, or only wished for; others are refused by name."""
+    card: dict[str, Parameter] = {
+        "capture_method": Unsupported("Use capture_method of the PaymentIntent."),
+        "request_three_d_secure": _three_d_secure(),
+        "request_multicapture": _if_available("Several captures; `never` forbids them."),
+        "request_incremental_authorization": _if_available(
+            "Raising the authorization; `never` forbids it."
+        ),
+        "request_overcapture": _if_available("Capturing more than authorized."),
+        "request_extended_authorization": _if_available("A longer authorization."),
+        "setup_future_usage": Unsupported("Use setup_future_usage of the PaymentIntent."),
+        "cvc_token": _CVC,
+        "require_cvc_recollection": _CVC,
+        "three_d_secure": Unsupported("Let the payment provider authenticate the customer."),
+        "mandate_options": _MANDATE,
+        "installments": _LATER,
+        "setup_credential_usage": _SAVED_BY_US,
+        "stored_credential_usage": _SAVED_BY_US,
+        "moto": _LATER,
+        "network": _LATER,
+        "statement_descriptor_suffix_kana": _LATER,
+        "statement_descriptor_suffix_kanji": _LATER,
+    }
+    return _options_of_cards(card)
+
+
+def setup_options() -> Nested:
+    """Options of a setup: one is honored, the others are refused by name."""
+    card: dict[str, Parameter] = {
+        "request_three_d_secure": _three_d_secure(),
+        "mandate_options": Unsupported("Cards need no mandate here: remove it."),
+        "moto": _LATER,
+        "network": _LATER,
+        "three_d_secure": Unsupported("Let the payment provider authenticate the customer."),
+    }
+    return _options_of_cards(card)
+
+
+def mandate_data() -> Nested:
+    """Many clients send it with every method; cards, which alone are kept here, need none."""
+    online = Nested(
+        {
+            "ip_address": Text(max_length=45, description="The customer's address."),
+            "user_agent": Text(max_length=1000, description="The customer's browser."),
+        },
+        description="If `type` is online.",
+    )
+    acceptance: dict[str, Parameter] = {
+        "accepted_at": Text(max_length=20, description="Unix seconds."),
+        "offline": Nested({}, description="If `type` is offline."),
+        "online": online,
+        "type": Enum("online", "offline", required=True, description="How it was accepted."),
+    }
+    return Nested(
+        {
+            "customer_acceptance": Nested(
+                acceptance, required=True, description="That the customer agreed."
+            )
+        },
+        description="Taken, and not needed: a card has no mandate.",
+    )
