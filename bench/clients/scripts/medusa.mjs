@@ -1,4 +1,4 @@
-// Medusa's payment provider for Stripe: every call of it but the setup of saved cards. `medusa.mjs FACTS`
+// Medusa's payment provider for Stripe: every call of it. `medusa.mjs FACTS`
 // The package has no setting for the address, so its client is replaced, as a shop would in a subclass.
 import { createRequire } from "node:module";
 import { address, back, completeChallenge, delivered, equal, facts, key, order, refused, run } from "./calls.mjs";
@@ -107,6 +107,22 @@ const calls = {
     await stripe.paymentMethods.attach("pm_card_mastercard", { customer: holder.id });
     const listed = await provider.listPaymentMethods({ context: { account_holder: holder } });
     equal(listed.some((method) => method.data.card.brand === "mastercard"), true);
+  },
+  savePaymentMethod: async () => {
+    const data = { payment_method: "pm_card_visa", confirm: true };
+    const saved = await provider.savePaymentMethod({ data, context: context({ account_holder: holder }) });
+    equal([saved.data.status, saved.data.customer], ["succeeded", holder.id]);
+  },
+  "pay and keep the card": async () => {
+    const begun = await provider.initiatePayment({
+      currency_code: "eur",
+      amount: 12.5,
+      data: { session_id: order(), payment_method: "pm_card_amex", confirm: true, setup_future_usage: "off_session" },
+      context: context({ account_holder: holder }),
+    });
+    equal([begun.status, begun.data.setup_future_usage], ["authorized", "off_session"]);
+    const listed = await provider.listPaymentMethods({ context: { account_holder: holder } });
+    equal(listed.some((method) => method.data.card.brand === "amex"), true);
   },
   deletePaymentMethod: async () => {
     const [method] = await provider.listPaymentMethods({ context: { account_holder: holder } });

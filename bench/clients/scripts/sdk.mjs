@@ -101,6 +101,18 @@ await run({
     equal([paid.customer, paid.payment_method], [customer.id, method.id]);
     equal((await stripe.paymentMethods.detach(method.id)).customer, null);
   },
+  "saved cards": async () => {
+    const customer = await stripe.customers.create({ name: "Ann Lee" });
+    const made = await stripe.setupIntents.create({ customer: customer.id, payment_method: "pm_card_visa" });
+    const setup = await stripe.setupIntents.confirm(made.id);
+    equal([setup.status, setup.customer, setup.usage], ["succeeded", customer.id, "off_session"]);
+    const paid = await pay(setup.payment_method, { customer: customer.id, off_session: true });
+    equal(paid.status, "succeeded");
+    const kept = await pay("pm_card_amex", { customer: customer.id, setup_future_usage: "off_session" });
+    const listed = await stripe.customers.listPaymentMethods(customer.id, { type: "card" });
+    equal(listed.data.map((each) => each.id), [kept.payment_method, setup.payment_method]);
+    equal((await stripe.setupIntents.list({ customer: customer.id })).data[0].id, setup.id);
+  },
   "lists, automatic paging": async () => {
     const made = [];
     for (let n = 0; n < 5; n++) made.push((await intents.create({ amount: 1000 + n, currency: "eur" }, key())).id);

@@ -170,6 +170,19 @@ def payment_methods() -> None:
     equal(stripe.PaymentMethod.detach(method.id).customer, None)
 
 
+def saved_cards() -> None:
+    customer = stripe.Customer.create(name="Ann Lee")
+    setup = stripe.SetupIntent.create(customer=customer.id, payment_method="pm_card_visa")
+    setup = stripe.SetupIntent.confirm(setup.id)
+    equal((setup.status, setup.customer, setup.usage), ("succeeded", customer.id, "off_session"))
+    paid = pay(setup.payment_method, customer=customer.id, off_session=True)
+    equal(paid.status, "succeeded")
+    kept = pay("pm_card_amex", customer=customer.id, setup_future_usage="off_session")
+    listed = stripe.PaymentMethod.list(customer=customer.id, type="card")
+    equal([each.id for each in listed.data], [kept.payment_method, setup.payment_method])
+    equal(stripe.SetupIntent.list(customer=customer.id).data[0].id, setup.id)
+
+
 def paging() -> None:
     order = f"order of {uuid.uuid4()}"
     made = [
@@ -283,6 +296,7 @@ if __name__ == "__main__":
             "refund": refund,
             "customers": customers,
             "payment methods": payment_methods,
+            "saved cards": saved_cards,
             "lists, automatic paging": paging,
             "events": events,
             "webhook endpoint, signed event": webhooks,
