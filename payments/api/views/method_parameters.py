@@ -97,6 +97,7 @@ def setup_options() -> Nested:
         "mandate_options": Unsupported("Cards need no mandate here: remove it."),
         "moto": _LATER,
         "network": _LATER,
+        "setup_credential_usage": _SAVED_BY_US,
         "three_d_secure": Unsupported("Let the payment provider authenticate the customer."),
     }
     return _options_of_cards(card)

@@ -17,7 +17,6 @@ from payments.tests.admin.console import (
     sell,
     settle,
 )
-from payments.tests.support.api_client import api_of
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop
 from paymentsite.celery import heartbeat_money
@@ -30,7 +29,6 @@ def trading(shop: Shop) -> Shop:
     ApiKey.objects.create(merchant=shop.merchant, secret_sha256=SECRET_SHA256, last4="tsel")
     sell(shop, order_id=shop.order_id, key="key-of-the-sale")
     shop.create(order_id=f"{shop.order_id}-held", manual=True)  # It has a deadline.
-    api_of(shop).post("/v1/setup_intents", payment_method="pm_card_visa", confirm=True)
     store_notice(shop, data={"references": shop.operations_references(), "note": "<script>"})
     listen_in_vain(shop)
     BalanceSnapshot.objects.create(

@@ -18,7 +18,9 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.management.commands.staff import make_superuser
 from payments.models import Customer, Deadline, WebhookEndpoint
+from payments.services.callers.caller import CommandRequest
 from payments.services.cases.opening import case_about_operation, open_case
+from payments.services.commands.setup_intents import SetupDetails, create_setup_intent
 from payments.services.event_stream import positions
 from payments.services.event_stream.consuming import consume_once, note_failure
 from payments.services.event_stream.effects import EFFECTS
@@ -92,7 +94,19 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
     opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
     desk = Desk(shop)
     assert desk.submit(desk.sync(opened["id"]), "<script>").status == 200
+    keep_card(shop)
     return identifier
+
+
+def keep_card(shop: Shop) -> None:
+    """A setup intent with its attempt."""
+    create_setup_intent(
+        CommandRequest(shop.caller()),
+        usage="off_session",
+        details=SetupDetails(),
+        payment_method="pm_card_visa",
+        confirm=True,
+    )
 
 
 def consume_everything() -> None:

@@ -102,6 +102,8 @@ def test_documented_values_are_accepted_and_others_refused(
     whole = examples.minimal_object(schema)
     if route.template == "/v1/payment_intents":
         whole |= {"amount": 1_000, "payment_method": "pm_card_visa", "confirm": True}
+    if route.template == "/v1/setup_intents":
+        whole |= {"payment_method": "pm_card_visa"}
     if route.template == "/v1/payment_methods":
         whole["type"] = "ideal"
     for parameter, declared in schema["properties"].items():
