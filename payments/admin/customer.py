@@ -15,7 +15,7 @@ from payments.admin import display
 from payments.admin.columns import column, linked, status
 from payments.admin.filters import OF_MERCHANT, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
-from payments.admin.search import SearchByPublicId, intents_of_key
+from payments.admin.search import SearchByPublicId
 from payments.models import Customer, PaymentMethod, SetupAttempt, SetupIntent
 from payments.states import SetupAttemptStatus, SetupStatus
 
@@ -110,7 +110,7 @@ class SetupIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_display = ("public_id", "merchant", "owner", "usage", "shown_status", "mode", "created")
     list_select_related = ("merchant",)
     list_filter = (one_of("status", SetupStatus), *OF_MERCHANT)
-    search_help_text = "seti_… setatt_… cus_… pm_… or Idempotency-Key"
+    search_help_text = "seti_… setatt_… cus_… pm_…"
     id_paths = {
         public_ids.SETUP_INTENT: "pk",
         public_ids.SETUP_ATTEMPT: "attempts__pk",
@@ -141,9 +141,6 @@ class SetupIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     shown_error = column("last error", "last_setup_error", display.shown_json)
     shown_types = column("types", "payment_method_types", display.shown_json)
     shown_metadata = column("metadata", "metadata", display.shown_json)
-
-    def texts(self, term: str) -> Iterable[Q]:
-        yield Q(pk__in=intents_of_key(term))
 
 
 @admin.register(SetupAttempt)

@@ -91,18 +91,14 @@ def command(
 @overload
 def setup_command(body: SetupBody[P], /) -> SetupVerb[P]: ...
 @overload
-def setup_command(
-    *, prepare: Prepare | None = None, creates_intent: bool = False
-) -> Callable[[SetupBody[P]], SetupVerb[P]]: ...
+def setup_command(*, prepare: Prepare) -> Callable[[SetupBody[P]], SetupVerb[P]]: ...
 
 
-def setup_command(
-    body: Any = None, /, *, prepare: Prepare | None = None, creates_intent: bool = False
-) -> Any:
+def setup_command(body: Any = None, /, *, prepare: Prepare | None = None) -> Any:
     """`command` for a body about a setup intent."""
     if body is None:
-        return lambda late_body: _runner(late_body, prepare, creates_intent)
-    return _runner(body, prepare, creates_intent)
+        return lambda late_body: _runner(late_body, prepare, creates_intent=False)
+    return _runner(body, prepare, creates_intent=False)
 
 
 def _runner(body: _AnyBody[P], prepare: Prepare | None, creates_intent: bool) -> Any:

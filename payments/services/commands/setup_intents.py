@@ -89,7 +89,7 @@ def _prepare_confirmation(
     return method
 
 
-@setup_command(prepare=named_payment_method, creates_intent=True)
+@setup_command(prepare=named_payment_method)
 def create_setup_intent(
     tx: CommandTx,
     *,
@@ -103,9 +103,9 @@ def create_setup_intent(
     A repeat with the same key never makes a second one. Raises ResourceMissing, InvalidParameter
     and the refusals of the key.
     """
-    if tx.earlier_intent_id is not None:
-        setup = _locked(tx.caller, tx.earlier_intent_id)
-        return _earlier_attempt(tx) or _try_again(tx, setup)
+    earlier = _earlier_attempt(tx)
+    if earlier is not None:
+        return _resumed(tx, earlier) or _try_again(tx, _locked(tx.caller, earlier.setup_intent_id))
     method, batch = prepared_method(tx.prepared), Batch()
     setup = _new_setup(tx, usage, details, method)
     if method is not None and method._state.adding:
@@ -163,9 +163,9 @@ def confirm_setup_intent(
     SetupRefused, OperationUnderWay (repeat later), InvalidParameter and the refusals of the key.
     """
     setup = _locked(tx.caller, setup_intent_id)
-    earlier = _earlier_attempt(tx)
-    if earlier is not None:
-        return earlier
+    resumed = _resumed(tx, _earlier_attempt(tx))
+    if resumed is not None:
+        return resumed
     method, batch = prepared_method(tx.prepared), Batch()
     _require_not_under_way(setup)
     at_challenge = setup.status == SetupStatus.REQUIRES_ACTION
@@ -325,16 +325,20 @@ def _withdraw_open(setup: SetupIntent, batch: Batch) -> None:
     Batch().update(attempt, ATTEMPT_FIELDS).execute()
 
 
-def _earlier_attempt(tx: CommandTx) -> EarlierAttempt | None:
-    """The attempt that an earlier run of this request wrote, unless it was never sent."""
-    claim = tx.claim
-    if claim is None or claim.fresh:
+def _earlier_attempt(tx: CommandTx) -> SetupAttempt | None:
+    """The last attempt that an earlier run of this request wrote."""
+    if tx.claim is None or tx.claim.fresh:
         return None
     rows = SetupAttempt.objects.filter(idempotency_id=tx.idempotency_id)
-    earlier = rows.exclude(status=SetupAttemptStatus.NOT_SENT).first()
-    if earlier is None:
+    return rows.order_by("-id").first()
+
+
+def _resumed(tx: CommandTx, earlier: SetupAttempt | None) -> EarlierAttempt | None:
+    """Point the key at an attempt that may have been sent; None if there is none."""
+    if earlier is None or earlier.status == SetupAttemptStatus.NOT_SENT:
         return None
-    keys.take_over(claim, operation_id=earlier.id, intent_id=claim.row.intent_id)
+    assert tx.claim is not None, "the attempt was found by it"
+    keys.take_over(tx.claim, operation_id=earlier.id, intent_id=None)
     return EarlierAttempt(earlier.id)
 
 
