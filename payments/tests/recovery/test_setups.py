@@ -9,11 +9,15 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from payments.api.renderers import render_setup_intent
 from payments.models import Case, Customer, Event, PaymentMethod, SetupAttempt, SetupIntent
+from payments.services.callers.caller import Answer, CommandRequest
+from payments.services.commands.setup_intents import SetupDetails, confirm_setup_intent
 from payments.services.operations import setups as setup_execution
 from payments.services.recovery import setups as recovery
+from payments.tests.scenarios.test_races import answers_of, at_once, codes_of
 from payments.tests.support.api_client import ApiClient, Reply, api_of
-from payments.tests.support.shop import Shop
+from payments.tests.support.shop import Shop, answered, uuid_of
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.setups import SetupResult
 
@@ -93,6 +97,20 @@ def test_a_setup_that_never_arrived_is_repeated_for_a_minute_and_fails_after_tha
     assert Event.objects.latest("id").type == "setup_intent.setup_failed"
     again = api.post(f"{PATH}/{setup['id']}/confirm", payment_method="pm_card_visa")
     assert again.body["status"] == "succeeded"
+
+
+def test_confirmations_at_once_verify_the_card_once(shop: Shop, api: ApiClient) -> None:
+    setup_id = uuid_of(api.post(PATH, payment_method="pm_card_visa").body["id"])
+
+    def confirm(_: int) -> Answer:
+        request = CommandRequest(shop.caller(), render=render_setup_intent)
+        confirmed = confirm_setup_intent(request, setup_intent_id=setup_id, details=SetupDetails())
+        return answered(confirmed)
+
+    results = at_once(4, confirm)
+    assert [each["status"] for each in answers_of(results)] == ["succeeded"]
+    assert codes_of(results) <= {"lock_timeout", "setup_intent_unexpected_state"}
+    assert executed(shop) == 1
 
 
 def test_what_was_certainly_not_sent_may_be_repeated_with_the_same_key(
