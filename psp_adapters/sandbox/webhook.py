@@ -37,6 +37,7 @@ KNOWN_TYPES: Final = frozenset(
         *("payment.captured", "payment.voided", "payment.canceled", "payment.expired"),
         *("payment.refunded", "refund.pending", "refund.settled"),
         *("challenge.required", "challenge.completed", "challenge.failed"),
+        *("setup.succeeded", "setup.declined"),
         *("dispute.created", "dispute.updated", "dispute.closed"),
         *("dispute.funds_withdrawn", "dispute.funds_reinstated"),
     }

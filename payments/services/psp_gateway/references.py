@@ -25,6 +25,11 @@ def operation_id_of(reference: str) -> UUID | None:
     return public_ids.decode(public_ids.OPERATION, reference)
 
 
+def setup_attempt_id_of(reference: str) -> UUID | None:
+    """The setup attempt that one of our references names; None if it is none of ours."""
+    return public_ids.decode(public_ids.SETUP_ATTEMPT, reference)
+
+
 def return_link(intent: Returning) -> str:
     """The URL of the intent's return page, with a token that only the PSP and the customer get."""
     token = _token(intent)

@@ -16,7 +16,7 @@ from django.db import transaction
 from ledger.database.statements import Batch
 from payments import metrics
 from payments.clock import now_utc
-from payments.models import Case, Operation, PspNotification
+from payments.models import Case, Operation, PspNotification, SetupAttempt
 from payments.selectors.payments import newest_charge_of_psp_payment
 from payments.services.cases.opening import case_about_account, open_case
 from payments.services.disputes.sync import sync_dispute
@@ -34,6 +34,7 @@ from payments.services.recovery.payment_sync import (
     sync_operation,
     sync_payment,
 )
+from payments.services.recovery.setups import resolve_setup
 from payments.states import CaseKind, NotificationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.contract.stored_text import clean_text
@@ -129,6 +130,10 @@ def _sync(row: PspNotification) -> None:
     if row.psp_dispute_id:
         sync_dispute(account=row.psp_account, psp_dispute_id=row.psp_dispute_id, actor=ACTOR)
         return
+    if attempts := _setup_attempts_of(row):
+        for attempt in attempts:
+            _resolve_setup(attempt)
+        return
     operations = _operations_of(row)
     for operation in operations:
         if operation.is_open or (row.claims and not _reports_our_status(row, operation)):
@@ -144,6 +149,20 @@ def _sync(row: PspNotification) -> None:
             raise Inconclusive("it concerns no operation of ours at this account")
         charge_id = charge.id
     sync_payment(charge_id, actor=ACTOR)
+
+
+def _setup_attempts_of(row: PspNotification) -> list[SetupAttempt]:
+    """Our setup attempts that it names, within its account."""
+    ids = [references.setup_attempt_id_of(reference) for reference in row.our_references]
+    known = [each for each in ids if each is not None]
+    of_account = SetupAttempt.objects.filter(psp_account_id=row.psp_account_id)
+    return list(of_account.filter(pk__in=known)) if known else []
+
+
+def _resolve_setup(attempt: SetupAttempt) -> None:
+    """Look a setup up, if it is open; raises Inconclusive while another worker does so."""
+    if attempt.is_open and not resolve_setup(attempt.id, actor=ACTOR):
+        raise Inconclusive(f"{attempt.public_id} is being sent or looked up already")
 
 
 def _reports_our_status(row: PspNotification, operation: Operation) -> bool:

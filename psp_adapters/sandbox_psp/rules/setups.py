@@ -1,4 +1,4 @@
-"""Verifies cards for later payments: no money moves, so there is no effect and no notice."""
+"""Verifies cards for later payments: no money moves, so there is no effect."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Setups:
         )
         return self._truth.setups[setup_id]
 
-    def answer_challenge(self, setup: Setup, *, completed: bool) -> Setup:
+    def answer_challenge(self, setup: Setup, *, completed: bool, now_ms: int) -> None:
         """Finish or fail the customer's challenge; a repeat changes nothing."""
         if setup.status != "requires_action":
-            return setup
+            return
         decline = _decline_of(TOKENS[setup.token]) if completed else AUTHENTICATION_FAILED
         reason = decline or NOT_DECLINED
         self._truth.record(
@@ -76,9 +76,9 @@ class Setups:
                 "code": reason.code,
                 "decline_code": reason.decline_code,
                 "message": reason.message,
+                "at": now_ms,
             }
         )
-        return setup
 
 
 def _first_answer(

@@ -58,10 +58,10 @@ def handle_challenge(
 
 
 def _take_answer(simulator: Simulator, challenged: Challenged, *, completed: bool) -> None:
-    if isinstance(challenged, Setup):
-        simulator.rules.setups.answer_challenge(challenged, completed=completed)
-        return
     now_ms = simulator.clock.now_ms()
+    if isinstance(challenged, Setup):
+        simulator.rules.setups.answer_challenge(challenged, completed=completed, now_ms=now_ms)
+        return
     simulator.rules.answer_challenge(challenged, completed=completed, now_ms=now_ms)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from psp_adapters.sandbox_psp.state.records import Operation, iso
+from psp_adapters.sandbox_psp.state.records import Operation, Setup, iso
 
 _DONE: Final = {
     "authorize": "payment.authorized",
@@ -152,3 +152,20 @@ def _notice(type_: str, operation: Operation, at_ms: int) -> Notice:
         },
     }
     return Notice(identifier, payment.account.id, orjson.dumps(body), at_ms)
+
+
+def notice_of_setup(setup: Setup, at_ms: int) -> Notice:
+    """The notice of a setup that has ended: `setup.succeeded` or `setup.declined`."""
+    identifier = f"sev_{setup.id.removeprefix('sset_')}_setup_{setup.status}"
+    body: dict[str, Any] = {
+        "object": "notice",
+        "id": identifier,
+        "type": f"setup.{setup.status}",
+        "account": setup.account.id,
+        "created_at": iso(at_ms),
+        "data": {
+            "references": [setup.reference],
+            "setup": {"id": setup.id, "status": setup.status},
+        },
+    }
+    return Notice(identifier, setup.account.id, orjson.dumps(body), at_ms)

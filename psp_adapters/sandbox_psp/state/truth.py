@@ -13,6 +13,7 @@ from psp_adapters.sandbox_psp.state.disputes import apply_change, apply_effect, 
 from psp_adapters.sandbox_psp.state.notices import (
     Endpoint,
     Outbox,
+    notice_of_setup,
     type_of_effect,
     types_on_creation,
     types_on_status_change,
@@ -199,6 +200,8 @@ class Truth:
         if setup.network_transaction_id:
             agreement = (setup.token, setup.usage)
             setup.account.agreements[setup.network_transaction_id] = agreement
+        if setup.status != "requires_action" and self.outbox.endpoints:
+            self.outbox.put(notice_of_setup(setup, record["at"]))
 
     def _apply_operation(self, record: Record) -> None:
         payment = self.payments[record["payment"]]

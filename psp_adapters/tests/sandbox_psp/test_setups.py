@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from psp_adapters.tests.support.receiver import Receiver
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from psp_adapters.tests.support.shop import Shop, error_of, kinds
 
@@ -92,3 +93,20 @@ def test_setups_survive_a_restart(own_sandbox: SandboxProcess) -> None:
     own_sandbox.kill()
     own_sandbox.start()
     assert shop.request("GET", f"/v1/setups/{setup['id']}") == (200, setup)
+
+
+def test_the_end_of_a_setup_has_a_notice(sandbox: SandboxProcess, shop: Shop) -> None:
+    with Receiver() as receiver:
+        endpoint = {"url": receiver.url, "secret": "whsec"}
+        assert shop.request("PUT", "/v1/webhook_endpoint", endpoint)[0] == 200
+        set_up(shop, "pm_card_visa", reference="s1")
+        set_up(shop, "pm_card_chargeDeclined", reference="s2")
+        setup = set_up(shop, "pm_card_threeDSecure2Required", reference="s3")[1]
+        shop.request("POST", f"{urlsplit(setup['challenge_url']).path}/complete", headers=JSON)
+        receiver.wait_for(3)
+        told = {(each.type, *each.notice["data"]["references"]) for each in receiver.deliveries}
+    assert told == {
+        ("setup.succeeded", "s1"),
+        ("setup.declined", "s2"),
+        ("setup.succeeded", "s3"),
+    }
