@@ -10,7 +10,7 @@ from payments import states
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("payments", "0002_guards"),
+        ("payments", "0003_results_by_notification"),
     ]
 
     operations = [
