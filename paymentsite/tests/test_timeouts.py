@@ -20,6 +20,7 @@ from payments.services.idempotency import keys
 from payments.services.psp_gateway import sending
 from payments.services.psp_gateway.retries import BACKOFF_FIRST_SECONDS, RETRIES_MAX
 from payments.services.psp_notifications import processing
+from payments.services.recovery import setups as setup_recovery
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification import daily, recent
 from paymentsite import environment, health
@@ -103,6 +104,9 @@ HELD = {
     "resolve-due-dispute-responses": Held(  # a look-up, a repeat with its deadline
         responses.SWEEP_SECONDS, 2 * LOOK_UP_SECONDS
     ),
+    "resolve-due-setups": Held(  # a look-up, a repeat
+        setup_recovery.SWEEP_SECONDS, LOOK_UP_SECONDS + CALL_SECONDS
+    ),
     "sync-due-disputes": Held(sync.SWEEP_SECONDS, LOOK_UP_SECONDS),
     "remind-of-due-evidence": Held(reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
     "fetch-settlement-reports": Held(fetching.SWEEP_SECONDS, fetching.FETCH_DEADLINE_SECONDS),
@@ -152,6 +156,7 @@ def test_the_lease_of_a_row_outlasts_the_sweep_that_took_it() -> None:
     assert last_of_recovery < keys.LEASE_SECONDS
     assert HELD["process-due-notifications"].last_seconds < processing.QUEUE.lease.total_seconds()
     assert HELD["resolve-due-dispute-responses"].last_seconds < keys.LEASE_SECONDS
+    assert HELD["resolve-due-setups"].last_seconds < keys.LEASE_SECONDS
     assert (
         HELD["reverse-late-successes"].last_seconds
         < late_success_reversals.QUEUE.lease.total_seconds()

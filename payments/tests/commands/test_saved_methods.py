@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
-from payments.models import Event, Operation, PaymentIntent, PaymentMethod
+from ledger.money import Money
+from payments.exceptions import InvalidParameter
+from payments.models import Event, Operation, PaymentIntent, PaymentMethod, SetupIntent
+from payments.services.callers.caller import CommandRequest
+from payments.services.commands import (
+    Confirmation,
+    IntentDetails,
+    create_intent,
+    create_setup_intent,
+)
+from payments.services.commands.setup_intents import SetupDetails
 from payments.tests.support.api_client import ApiClient, Reply, api_of
 from payments.tests.support.factories import PspAccountFactory
 from payments.tests.support.shop import Shop, uuid_of
@@ -164,20 +175,29 @@ def test_a_card_belongs_to_the_account_that_made_it(
 ) -> None:
     given = {"customer": customer, "payment_method": "pm_card_visa", "confirm": True}
     kept = api.post(SETUPS, **given).body["payment_method"]
-    other = PspAccountFactory.create()
-    shop.merchant.test_psp_account = other
-    shop.merchant.save(update_fields=["test_psp_account"])
-    before = PaymentIntent.objects.count()
-    for refused in (
-        charge(api, customer, kept, off_session=True),
-        api.post(SETUPS, customer=customer, payment_method=kept),
-    ):
-        assert (refused.status, refused.error["code"]) == (
-            400,
-            "payment_method_provider_mismatch",
+    request: CommandRequest[Any] = CommandRequest(
+        replace(shop.caller(), psp_account=PspAccountFactory.create())
+    )
+    before = SetupIntent.objects.count()
+    with pytest.raises(InvalidParameter) as of_setup:
+        create_setup_intent(
+            request,
+            usage="off_session",
+            details=SetupDetails(customer=customer),
+            payment_method=kept,
         )
-        assert refused.error["param"] == "payment_method"
-    assert PaymentIntent.objects.count() == before
+    with pytest.raises(InvalidParameter) as of_payment:
+        create_intent(
+            request,
+            amount=Money(1000, "USD"),
+            details=IntentDetails(customer=customer),
+            payment_method=kept,
+            confirmation=Confirmation(off_session=True),
+        )
+    for refused in (of_setup, of_payment):
+        assert refused.value.code == "payment_method_provider_mismatch"
+        assert refused.value.param == "payment_method"
+    assert (SetupIntent.objects.count(), PaymentIntent.objects.count()) == (before, 0)
     assert api.get(f"/v1/payment_methods/{kept}").body["id"] == kept
 
 

@@ -59,8 +59,7 @@ CANNOT_MATTER: Final[dict[str, dict[str, str]]] = {
         ),
         **_because(
             SENT,
-            "challenge_allowed final network_transaction_id off_session psp_key purchase_details "
-            "resent_at fenced_at return_url save_for token",
+            "challenge_allowed final psp_key purchase_details resent_at fenced_at return_url token",
         ),
         **_because(TIMED, "checks lease_until next_check_at reversal_due_at"),
         **_because(NAMED, "idempotency_id latest_dispute_id replaces_id"),

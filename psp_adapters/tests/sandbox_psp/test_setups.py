@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from psp_adapters.tests.support.receiver import Receiver
+from psp_adapters.tests.support.receiver import SECRET, Receiver
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from psp_adapters.tests.support.shop import Shop, error_of, kinds
 
@@ -97,7 +97,7 @@ def test_setups_survive_a_restart(own_sandbox: SandboxProcess) -> None:
 
 def test_the_end_of_a_setup_has_a_notice(sandbox: SandboxProcess, shop: Shop) -> None:
     with Receiver() as receiver:
-        endpoint = {"url": receiver.url, "secret": "whsec"}
+        endpoint = {"url": receiver.url, "secret": SECRET}
         assert shop.request("PUT", "/v1/webhook_endpoint", endpoint)[0] == 200
         set_up(shop, "pm_card_visa", reference="s1")
         set_up(shop, "pm_card_chargeDeclined", reference="s2")
