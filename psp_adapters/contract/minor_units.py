@@ -7,10 +7,14 @@ counts otherwise, and every amount of the adapter goes through here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from ledger.exceptions import LedgerError
 from ledger.money import CURRENCY_EXPONENTS, Money
+
+_MAJOR: Final = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,6}))?")
 
 
 class NotRepresentable(LedgerError):
@@ -21,6 +25,7 @@ class MinorUnits:
     """How one PSP counts: `decimals` names the currencies with another number than ours."""
 
     def __init__(self, decimals: Mapping[str, int]) -> None:
+        self._decimals = CURRENCY_EXPONENTS | dict(decimals)
         self._shifts = {
             currency: CURRENCY_EXPONENTS[currency] - there for currency, there in decimals.items()
         }
@@ -38,6 +43,33 @@ class MinorUnits:
         if type(minor) is not int or not shift:
             return Money(minor, currency)  # type: ignore[arg-type]
         return Money(_shifted(minor, shift, currency), currency)
+
+    def to_major(self, amount: Money) -> str:
+        """The amount as a decimal number with all decimals that the PSP counts, such as `10.00`.
+
+        Raises NotRepresentable.
+        """
+        decimals = self._decimals[amount.currency]
+        minor = self.to_psp(amount)
+        sign, digits = "-" if minor < 0 else "", str(abs(minor)).rjust(decimals + 1, "0")
+        if not decimals:
+            return f"{sign}{digits}"
+        return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
+
+    def from_major(self, said: str, currency: str) -> Money:
+        """What the PSP wrote as a decimal number; digits beyond its decimals must be zeros.
+
+        Raises NotRepresentable, UnknownCurrency, and ValueError if it is no such number.
+        """
+        match = _MAJOR.fullmatch(said)
+        if match is None:
+            raise ValueError("not an amount")
+        sign, whole, fraction = match.groups()
+        decimals = self._decimals.get(currency, 0)
+        digits = (fraction or "").ljust(decimals, "0")
+        if digits[decimals:].strip("0"):
+            raise NotRepresentable(f"more decimals than {currency} has there")
+        return self.from_psp(int(f"{sign}{whole}{digits[:decimals]}"), currency)
 
 
 def _shifted(minor: int, places: int, currency: str) -> int:

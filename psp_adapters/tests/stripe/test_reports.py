@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.money import Money
+from psp_adapters.contract import report_rows
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.settlement_reports import LineKind, ReportUnreadable
 from psp_adapters.stripe import reports
@@ -38,12 +39,12 @@ ROWS = [
     row(id="txn_3", category="charge", currency="jpy", gross=500, fee=0, net=500),
     row(id="txn_4", category="dispute", source="dp_1", gross=-600, fee=1500, net=-2100),
 ]
-CONTROL_ROWS = reports.render(ROWS).splitlines(keepends=True)[len(ROWS) :]
+CONTROL_ROWS = report_rows.render(ROWS).splitlines(keepends=True)[len(ROWS) :]
 
 
 def with_line(line: dict[str, Any]) -> bytes:
     """A report whose one line is `line`, with sums that agree."""
-    return reports.render([line])
+    return report_rows.render([line])
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +55,10 @@ def adapter() -> StripeAdapter:
 
 class TestReadingStripeReports(ReportReadingContract):
     def whole(self) -> bytes:
-        return reports.render(ROWS)
+        return report_rows.render(ROWS)
 
     def large(self, line_count: int) -> bytes:
-        return reports.render([row(id=f"txn_{number}") for number in range(line_count)])
+        return report_rows.render([row(id=f"txn_{number}") for number in range(line_count)])
 
     def of_type(self, psp_type: str) -> bytes:
         return with_line(row(category=psp_type))
