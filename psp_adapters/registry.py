@@ -20,6 +20,7 @@ class _AdapterClass(Protocol):
 # Imported when an account names it: an SDK costs memory and time in every process that imports it.
 _ADAPTERS: Final = {
     "sandbox": "psp_adapters.sandbox.adapter:SandboxAdapter",
+    "mollie": "psp_adapters.mollie.adapter:MollieAdapter",
     "stripe": "psp_adapters.stripe.adapter:StripeAdapter",
     "adyen": "psp_adapters.adyen.adapter:AdyenAdapter",
 }

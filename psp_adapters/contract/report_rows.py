@@ -123,7 +123,7 @@ def checked_line(
 
 
 def text_lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each line of text with its number; raises ReportUnreadable for one that is too long or cut."""
+    """Each line of text with its number; raises ReportUnreadable for one too long or cut."""
     stream = io.BytesIO(body)  # shares the bytes
     number = 0
     while raw := stream.readline(_ROW_BYTES_MAX + 1):
@@ -143,6 +143,6 @@ def identifier(value: Any) -> str:
 
 
 def unreadable(number: int, error: Exception) -> ReportUnreadable:
-    """The refusal of a line. The texts of JSON and CSV errors may quote what was read; ours do not."""
+    """The refusal of a line. Texts of JSON and CSV errors may quote what was read; ours do not."""
     why = str(error) if type(error) is ValueError else type(error).__name__
     return ReportUnreadable(f"line {number}: {why}")

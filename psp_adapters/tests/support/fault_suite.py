@@ -108,6 +108,9 @@ class FaultContract(PspUnderTest):
     def test_an_unreachable_psp_answers_not_sent(self, order_id: str) -> None:
         unreachable = self.adapter_of(base_url="http://127.0.0.1:1")
         assert self.authorize(unreachable, order_id).outcome is Outcome.NOT_SENT
+
+    def test_an_unreachable_psp_finds_no_token(self) -> None:
+        unreachable = self.adapter_of(base_url="http://127.0.0.1:1")
         with pytest.raises(PspUnavailable):
             unreachable.find_token(self.good_token, deadline_seconds=1)
 

@@ -1,0 +1,395 @@
+"""The adapter of Mollie: sends requests through its client; the files beside it read answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.notifications import Notification, WebhookRequest
+from psp_adapters.contract.operations import (
+    LookUp,
+    OperationKind,
+    Outcome,
+    PspRequest,
+    PspResult,
+    PspUnavailable,
+)
+from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
+from psp_adapters.contract.report_rows import read_rows
+from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.http import AnswerUnknown, NotSent
+from psp_adapters.mollie import disputes, look_ups, mapping, payments, reports, webhook
+from psp_adapters.mollie.connection import (
+    Connection,
+    Transport,
+    in_path,
+    is_success,
+    readable,
+    require_address,
+)
+from psp_adapters.mollie.mapping import BARE_METHOD, UNREADABLE, Contradiction, Json, OtherMode
+from psp_adapters.mollie.payments import Payment
+from psp_adapters.mollie.vocabulary import METHODS, ON_ANOTHER_PAGE
+
+K = OperationKind
+
+BASE_URL: Final = "https://api.mollie.com"
+
+
+class MollieAdapter(PspAdapter):
+    """One website profile at Mollie."""
+
+    name = "mollie"
+    capabilities = Capabilities(
+        idempotency_window_seconds=3600,
+        look_up_by_reference=True,
+        fence_by_reference=False,
+        consistency_lag_seconds=60.0,
+        caches_errors=True,
+        async_captures=True,
+        multiple_captures=True,
+        increments=False,
+        method_types=tuple(METHODS),
+        holdable_method_types=frozenset({"card"}),
+        redirect_method_types=ON_ANOTHER_PAGE,
+        bare_method_types={each: f"{BARE_METHOD}{each}" for each in METHODS},
+        disputes=True,
+        settlement_reports=True,
+    )
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        webhook_url: str,
+        webhook_secret: str,
+        base_url: str = BASE_URL,
+        access_token: str = "",
+        transport: Transport | None = None,
+    ) -> None:
+        self._livemode = api_key.startswith("live_")
+        self._webhook_url = webhook_url
+        self._webhook_secret = webhook_secret
+        for url in (base_url, webhook_url):
+            require_address(url, livemode=self._livemode)
+        self._connection = Connection(transport or Transport(base_url, key=api_key))
+        self._organization = (
+            Connection(Transport(base_url, key=access_token)) if access_token else None
+        )
+        self._api = self._connection.api
+
+    @classmethod
+    def from_credentials(cls, credentials: Mapping[str, str]) -> MollieAdapter:
+        """Needs `api_key`, `webhook_url` (our public address for this account) and
+        `webhook_secrets`; raises KeyError naming it, or CredentialsRefused for a live key without
+        https. `access_token` of the organization is needed for settlements alone.
+        """
+        return cls(
+            api_key=credentials["api_key"],
+            webhook_url=credentials["webhook_url"],
+            webhook_secret=credentials["webhook_secrets"].partition(",")[0],
+            base_url=credentials.get("base_url") or BASE_URL,
+            access_token=credentials.get("access_token", ""),
+        )
+
+    def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Create a payment with a token of a card, or one that the customer makes at Mollie."""
+        if not mapping.method_type_of(request.token):
+            return mapping.refused_unsent("the token has not the form of one")
+        if not request.challenge_allowed:
+            return mapping.challenge_needed()
+        if not request.return_url and request.token.startswith(BARE_METHOD):
+            return mapping.refused_unsent("the customer needs an address to come back to")
+
+        def read(view: Json) -> PspResult:
+            payment = Payment(view)
+            if payment.reference != request.reference:
+                raise Contradiction("another reference")
+            return payments.authorization_of(payment)
+
+        body = mapping.authorize_body(request, webhook_url=self._address_of(request))
+        return self._send(
+            request,
+            lambda key: self._api.payments.create(body, idempotency_key=key),
+            read,
+            deadline_seconds,
+        )
+
+    def _address_of(self, request: PspRequest) -> str:
+        return webhook.address_of_payment(
+            self._webhook_url, reference=request.reference, secret=self._webhook_secret
+        )
+
+    def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Refused: Mollie cannot increase a hold."""
+        return mapping.refused_unsent("this provider cannot increase a hold")
+
+    def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Capture all or a part of what is held.
+
+        Mollie goes on holding the rest. After the last capture it is released, if Mollie has
+        confirmed the capture at once: a release while one is under way might cost the capture.
+        """
+        end = time.monotonic() + deadline_seconds
+        body = mapping.capture_body(request)
+        handle = self._connection.captures_of(request.psp_payment_id)
+        result = self._send(
+            request,
+            lambda key: handle.create(body, idempotency_key=key),
+            lambda view: payments.capture_of(view, reference=request.reference),
+            deadline_seconds,
+        )
+        if not (request.final and result.outcome is Outcome.SUCCEEDED):
+            return result
+        return self._release_rest(request, result, end)
+
+    def _release_rest(self, request: PspRequest, captured: PspResult, end: float) -> PspResult:
+        """The result of the last capture, once the rest of the hold is released if there is one."""
+        try:
+            payment = self._payment(request.psp_payment_id, end)
+        except PspUnavailable as error:
+            return replace(captured, detail=f"the rest of the hold is not released: {error}")
+        if payment is None or not payment.rest or payment.has_pending_captures:
+            return captured
+        released = self._release(replace(request, psp_key=f"{request.psp_key}:release"), end)
+        if released.outcome is Outcome.SUCCEEDED:
+            return captured
+        return replace(captured, detail=f"the rest of the hold is not released: {released.detail}")
+
+    def void(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Release what is held, or cancel a payment that the customer has yet to make.
+
+        Without `psp_payment_id` the payment is looked up by `payment_reference`. Mollie cannot
+        forbid one that may still arrive, so not finding it is UNKNOWN.
+        """
+        end = time.monotonic() + deadline_seconds
+        if request.psp_payment_id:
+            return self._void(request, end)
+        sent_at = request.payment_sent_at
+        query = LookUp(kind=K.AUTHORIZE, reference=request.payment_reference, sent_at=sent_at)
+        try:
+            arrived = self.look_up(query, deadline_seconds=deadline_seconds)
+        except PspUnavailable as error:
+            return mapping.unknown(f"looking the payment up: {error}")
+        if arrived is None:
+            return mapping.unknown("the payment is not found, and may still arrive")
+        if arrived.outcome is Outcome.UNKNOWN:
+            return arrived
+        found = replace(request, psp_payment_id=arrived.psp_payment_id)
+        return replace(self._void(found, end), also_found=arrived.also_found)
+
+    def _void(self, request: PspRequest, end: float) -> PspResult:
+        try:
+            payment = self._payment(request.psp_payment_id, end)
+        except PspUnavailable as error:
+            return mapping.not_sent(f"not sent: the present state is unknown ({error})")
+        if payment is None:
+            return mapping.refused_unsent("no such payment")
+        if payment.is_over:
+            return payments.voided_already(payment, request)
+        if payment.status == "paid" or not (payment.rest or payment.is_cancelable):
+            return payments.not_voidable(payment)
+        noted = self._store_note(request, payment, end)
+        if noted.outcome is not Outcome.SUCCEEDED:
+            return noted
+        if payment.rest:
+            released = self._release(request, end)
+        else:
+            path = in_path(payment.id)
+            released = self._send(
+                request,
+                lambda key: self._api.payments.delete(path, idempotency_key=key),
+                lambda view: PspResult(outcome=Outcome.SUCCEEDED),
+                end - time.monotonic(),
+            )
+        return released if released.outcome is not Outcome.SUCCEEDED else self._voided(request, end)
+
+    def _store_note(self, request: PspRequest, payment: Payment, end: float) -> PspResult:
+        """Store the note of a void in the payment's metadata; UNKNOWN becomes NOT_SENT."""
+        note = {"metadata": mapping.noted_metadata(payment.view, request)}
+        path = in_path(payment.id)
+        noted = self._send(
+            replace(request, psp_key=f"{request.psp_key}:note"),
+            lambda key: self._api.payments.update(path, note, idempotency_key=key),
+            lambda view: PspResult(outcome=Outcome.SUCCEEDED),
+            end - time.monotonic(),
+        )
+        if noted.outcome is Outcome.UNKNOWN:
+            return mapping.not_sent(f"not sent: storing the note of the void {noted.detail}")
+        return noted
+
+    def _release(self, request: PspRequest, end: float) -> PspResult:
+        path = in_path(request.psp_payment_id)
+        return self._send(
+            request,
+            lambda key: self._api.payments.release_authorization(path, idempotency_key=key),
+            lambda view: PspResult(outcome=Outcome.SUCCEEDED),
+            end - time.monotonic(),
+        )
+
+    def _voided(self, request: PspRequest, end: float) -> PspResult:
+        """The result of a void that Mollie accepted: it releases a hold when the bank does."""
+        accepted = PspResult(
+            outcome=Outcome.PENDING,
+            psp_id=request.psp_payment_id,
+            psp_payment_id=request.psp_payment_id,
+            detail="accepted, and the hold is not released yet",
+        )
+        try:
+            payment = self._payment(request.psp_payment_id, end)
+        except PspUnavailable:
+            return accepted
+        if payment is None:
+            return accepted
+        shown = payments.change_of(payment, kind=K.VOID, reference=request.reference)
+        return shown or accepted
+
+    def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Refund captured money."""
+        body = mapping.refund_body(request)
+        handle = self._connection.refunds_of(request.psp_payment_id)
+        return self._send(
+            request,
+            lambda key: handle.create(body, idempotency_key=key),
+            lambda view: payments.refund_of(view, reference=request.reference),
+            deadline_seconds,
+        )
+
+    def look_up(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """Look up an operation by its payment's id, or else by our reference in the metadata."""
+        return look_ups.operation(
+            self._connection, query, livemode=self._livemode, deadline_seconds=deadline_seconds
+        )
+
+    def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
+        view = self._connection.payment(psp_payment_id, deadline_seconds=deadline_seconds)
+        if view is None:
+            return None
+        return readable(payments.payment_of, view, psp_payment_id=psp_payment_id)
+
+    def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """Return what Mollie has; it cannot forbid a request, so else PspUnavailable is raised."""
+        found = self.look_up(query, deadline_seconds=deadline_seconds)
+        if found is None or found.outcome is Outcome.UNKNOWN:
+            raise PspUnavailable("this provider cannot forbid an operation")
+        return found
+
+    def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
+        """Describe a token by its form, without a call: Mollie shows nothing of it."""
+        digits = token.replace(" ", "").replace("-", "")
+        if masked_card_numbers(token) != token or (digits.isdigit() and len(digits) >= 12):
+            raise CardDataRefused
+        method_type = mapping.method_type_of(token)
+        if not method_type:
+            raise UnknownToken
+        return PaymentToken(token=token, method_type=method_type)
+
+    def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
+        """Find a chargeback in the list of all: its address needs the id of its payment."""
+        end = time.monotonic() + deadline_seconds
+        pages = self._connection.pages(
+            self._api.chargebacks, "chargebacks", end, embed=disputes.EMBEDDED_PAYMENT
+        )
+        for page in pages:
+            for view in page:
+                if view.get("id") == psp_dispute_id:
+                    return readable(disputes.dispute_of, view, psp_dispute_id=psp_dispute_id)
+        return None
+
+    def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        return disputes.answered_elsewhere()
+
+    def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        return disputes.answered_elsewhere()
+
+    def list_reports(
+        self, *, since: datetime | None, deadline_seconds: float
+    ) -> list[ReportListing]:
+        """List the settlements that were paid out at that time or later, or all; oldest first."""
+        end = time.monotonic() + deadline_seconds
+        organization = self._of_organization()
+        pages = organization.pages(organization.api.settlements, "settlements", end)
+        found = [view for page in pages for view in page]
+        return readable(reports.listings_of, found, since=since)
+
+    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+        """Fetch what a settlement lists, as one report."""
+        if not reports.is_name(name):
+            raise PspUnavailable("not the name of a report")
+        end = time.monotonic() + deadline_seconds
+        organization = self._of_organization()
+        settlement = organization.object(
+            lambda: organization.api.settlements.get(name), deadline_seconds=deadline_seconds
+        )
+        lists = {
+            which: [
+                view
+                for page in organization.pages(resource, which, end, most=reports.PAGES_MAX)
+                for view in page
+            ]
+            for which, resource in reports.resources_of(organization.api, name).items()
+        }
+        return readable(reports.report_of, settlement, lists, name=name)
+
+    def _of_organization(self) -> Connection:
+        if self._organization is None:
+            raise PspUnavailable("settlements need an access_token of the organization")
+        return self._organization
+
+    def read_report(self, body: bytes) -> Iterator[ReportLine]:
+        return read_rows(body, reports.line_of)
+
+    def read_notifications(
+        self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
+    ) -> tuple[Notification, ...]:
+        mode = "live" if self._livemode else "test"
+        return (webhook.read(request, secrets=secrets, now=now, mode=mode),)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._connection.close()
+        if self._organization is not None:
+            self._organization.close()
+
+    def _payment(self, payment_id: str, end: float) -> Payment | None:
+        """A payment with its captures; raises PspUnavailable."""
+        view = self._connection.payment(payment_id, deadline_seconds=end - time.monotonic())
+        return None if view is None else readable(Payment, view)
+
+    def _send(
+        self,
+        request: PspRequest,
+        call: Callable[[str], Any],
+        read: Callable[[Json], PspResult],
+        deadline_seconds: float,
+    ) -> PspResult:
+        """Make one money operation under the request's key, and read the answer."""
+        if len(request.psp_key) > mapping.KEY_LENGTH_MAX:
+            return mapping.refused_unsent("the idempotency key is too long")
+        if request.kind is not K.AUTHORIZE and not request.psp_payment_id.startswith("tr_"):
+            return mapping.refused_unsent("no such payment")
+        try:
+            answer = self._connection.post(
+                lambda: call(request.psp_key), deadline_seconds=deadline_seconds
+            )
+        except NotSent as error:
+            return mapping.not_sent(f"not sent: {error}")
+        except AnswerUnknown as error:
+            return mapping.unknown(f"no whole answer: {error}")
+        if not is_success(answer):
+            return mapping.failure_of(request, answer)
+        try:
+            mapping.require_mode(answer.body, livemode=self._livemode)
+            result = read(answer.body)
+            return payments.require_request(result, request) if result.psp_id else result
+        except Contradiction as contradiction:
+            detail = f"answered {answer.status}, contradictory: {contradiction}"
+            return mapping.unknown(detail, contradicts_us=isinstance(contradiction, OtherMode))
+        except UNREADABLE as error:
+            return mapping.unknown(f"answered {answer.status}, unreadable: {type(error).__name__}")

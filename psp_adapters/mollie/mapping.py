@@ -1,0 +1,257 @@
+"""Maps operations to Mollie's requests, and its refusals back. No I/O.
+
+Each payment, capture and refund has our reference in its metadata. A release of a hold has no
+object at Mollie: a note of it is stored in the payment's metadata before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ledger.exceptions import LedgerError
+from ledger.money import Money
+from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.minor_units import MinorUnits
+from psp_adapters.contract.operations import (
+    REQUEST_REFUSED,
+    OperationKind,
+    Outcome,
+    PspRequest,
+    PspResult,
+)
+from psp_adapters.mollie import vocabulary
+
+Json = dict[str, Any]
+K = OperationKind
+
+AMOUNTS: Final = MinorUnits({"ISK": 0})
+"""Mollie writes krónur without decimals."""
+KEY_LENGTH_MAX: Final = 255
+"""Of an idempotency key."""
+BARE_METHOD: Final = "method:"
+"""Before the type of a method that begins without a token."""
+REFERENCE: Final = "reference"
+FINAL: Final = "final"
+"""Whether a capture of ours was the last; in its metadata."""
+VOID: Final = "void"
+"""Our reference of the void, in the metadata of its payment."""
+UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, AttributeError, LedgerError)
+_CARD_TOKEN: Final = re.compile(r"tkn_[A-Za-z0-9_]{1,120}")
+_SECRETS: Final = re.compile(r"\b(?:live|test|access)_\w+|Bearer\s+\S+")
+_MAX_DETAIL: Final = 500
+_MAX_MESSAGE: Final = 200
+_MAX_DESCRIPTION: Final = 255
+
+
+class Contradiction(Exception):
+    """The answer is readable but is not about what was requested."""
+
+
+class OtherMode(Contradiction):
+    """The answer is about test payments under a live key, or the reverse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer of Mollie."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+def require_mode(view: Any, *, livemode: bool) -> None:
+    """Raise OtherMode if the object says that it is of the other mode than the key."""
+    mode = "live" if livemode else "test"
+    if isinstance(view, dict) and view.get("mode") not in (None, mode):
+        raise OtherMode("it is of the other mode, test or live")
+
+
+def redacted(said: str) -> str:
+    """`said` without keys and card numbers, at most 500 characters."""
+    return masked_card_numbers(_SECRETS.sub("[redacted]", said[: 4 * _MAX_DETAIL]))[:_MAX_DETAIL]
+
+
+def method_type_of(token: str) -> str:
+    """The type of the payment method that a token stands for; empty if it is no token."""
+    bare = token.removeprefix(BARE_METHOD)
+    if bare != token:
+        return bare if bare in vocabulary.METHODS else ""
+    return "card" if _CARD_TOKEN.fullmatch(token) else ""
+
+
+def authorize_body(request: PspRequest, *, webhook_url: str) -> Json:
+    """The body of POST /v2/payments."""
+    method_type = method_type_of(request.token)
+    texts = {"order_id": masked_card_numbers(request.order_id)} if request.order_id else {}
+    body: Json = {
+        "amount": amount_view(request.amount),
+        "description": _description(request),
+        "method": vocabulary.METHODS[method_type],
+        "redirectUrl": request.return_url,
+        "webhookUrl": webhook_url,
+        "metadata": {**texts, REFERENCE: request.reference},
+    }
+    if method_type == "card" and not request.capture:
+        body["captureMode"] = "manual"
+    if not request.token.startswith(BARE_METHOD):
+        body["cardToken"] = request.token
+    return body
+
+
+def capture_body(request: PspRequest) -> Json:
+    """The body of POST /v2/payments/:id/captures."""
+    return {
+        "amount": amount_view(request.amount),
+        "description": _description(request),
+        "metadata": {REFERENCE: request.reference, FINAL: request.final},
+    }
+
+
+def refund_body(request: PspRequest) -> Json:
+    """The body of POST /v2/payments/:id/refunds."""
+    return {
+        "amount": amount_view(request.amount),
+        "description": _description(request),
+        "metadata": {REFERENCE: request.reference},
+    }
+
+
+def noted_metadata(view: Json, request: PspRequest) -> Json:
+    """The metadata of a payment with the note of a void; Mollie replaces all of it."""
+    return {**metadata_of(view), VOID: request.reference}
+
+
+def _description(request: PspRequest) -> str:
+    """What the customer and the merchant read at Mollie."""
+    said = request.order_id or request.payment_reference or request.reference
+    return masked_card_numbers(said)[:_MAX_DESCRIPTION]
+
+
+def amount_view(amount: Money) -> Json:
+    """An amount as Mollie writes it: a decimal number as text."""
+    return {"currency": amount.currency, "value": AMOUNTS.to_major(amount)}
+
+
+def money_of(view: Any) -> Money:
+    """An amount that Mollie wrote."""
+    return AMOUNTS.from_major(text(view["value"]), text(view["currency"]))
+
+
+def metadata_of(view: Json) -> Json:
+    """The metadata of an object; what is not ours may be anything."""
+    found = view.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
+def reference_of(view: Json) -> str:
+    """Our reference in the metadata of an object; empty if it has none."""
+    found = metadata_of(view).get(REFERENCE)
+    return found if isinstance(found, str) else ""
+
+
+def text(value: Any) -> str:
+    """A text that must be there."""
+    if not isinstance(value, str) or not value:
+        raise TypeError("a text is missing")
+    return value
+
+
+def moment_of(value: Any) -> datetime:
+    """The time that Mollie wrote, with its zone."""
+    moment = datetime.fromisoformat(text(value))
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC)
+
+
+def not_sent(detail: str) -> PspResult:
+    """It certainly did not happen."""
+    return PspResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
+
+
+def unknown(detail: str, *, contradicts_us: bool = False) -> PspResult:
+    """It may or may not have happened."""
+    return PspResult(
+        outcome=Outcome.UNKNOWN, detail=redacted(detail), contradicts_us=contradicts_us
+    )
+
+
+def refused_unsent(detail: str) -> PspResult:
+    """We refuse to send it: a mistake of ours or of the merchant."""
+    return PspResult(
+        outcome=Outcome.DECLINED,
+        code=REQUEST_REFUSED,
+        message="The payment provider did not accept the request as valid.",
+        detail=redacted(detail),
+    )
+
+
+def challenge_needed() -> PspResult:
+    """A charge that may not send the customer to another page, which every charge here may do."""
+    return PspResult(
+        outcome=Outcome.DECLINED,
+        code="authentication_required",
+        decline_code="authentication_required",
+        message="This payment needs the customer.",
+        detail="not sent: Mollie decides whether the customer is asked, and cannot be told not to",
+    )
+
+
+def failure_of(request: PspRequest, answer: Answer) -> PspResult:
+    """Read the answer to a money operation that was no success; every doubt is UNKNOWN."""
+    status = answer.status
+    if status == 429:
+        return PspResult(
+            outcome=Outcome.NOT_SENT,
+            retry_after_seconds=retry_after(answer),
+            detail="429 rate limited",
+        )
+    if not 400 <= status < 500:
+        return unknown(f"answered {status}")
+    try:
+        body = answer.body
+        if body["status"] != status:
+            raise Contradiction("another status than that of the answer")
+        detail = f"answered {status} {body['title']} {body.get('field') or ''}: {body['detail']}"
+        reason = (body.get("extra") or {}).get("failureReason") or ""
+    except (Contradiction, *UNREADABLE) as error:
+        return unknown(f"answered {status}, unreadable: {type(error).__name__}")
+    if status == 401:
+        # Our credentials are refused; the customer's bank was not even asked.
+        return not_sent(f"answered {status} {body['title']}")
+    if status in (403, 408, 409, 425):
+        # 409: another request with this key, or an equal refund, is under way. Perhaps our own.
+        return unknown(detail)
+    if request.kind is K.AUTHORIZE and reason:
+        code, decline_code, message = vocabulary.decline_of(str(reason), "failed", "")
+        return _declined(code, decline_code, message, detail)
+    if request.kind is K.AUTHORIZE or status == 404:
+        return refused_unsent(detail)
+    message = "The payment service provider refused the request."
+    return _declined("processing_error", "", message, detail)
+
+
+def _declined(code: str, decline_code: str, message: str, detail: str) -> PspResult:
+    return PspResult(
+        outcome=Outcome.DECLINED,
+        code=code,
+        decline_code=decline_code,
+        message=sentence_of(message),
+        detail=redacted(detail),
+    )
+
+
+def sentence_of(message: str) -> str:
+    """A sentence for the merchant, without keys."""
+    return _SECRETS.sub("[redacted]", message)[:_MAX_MESSAGE]
+
+
+def retry_after(answer: Answer) -> float:
+    """Seconds to wait by the Retry-After header; 1 if it is missing or unreadable."""
+    said = answer.headers.get("retry-after", "")
+    return float(said) if said.isascii() and said.isdigit() and len(said) < 6 else 1.0
