@@ -74,8 +74,23 @@ _BANK: Final = {
     "fingerprint": text("The same for the same account.", "F7d01b3e", nullable=True),
     "last4": text("The last four characters of the account.", "3000", nullable=True),
 }
+_NOT_TOLD: Final = {
+    "bancontact": (
+        *("bank_code", "bank_name", "bic", "generated_sepa_debit"),
+        *("generated_sepa_debit_mandate", "iban_last4", "preferred_language", "verified_name"),
+    ),
+    "ideal": ("bank", "bic"),
+    "paypal": (
+        *("country", "payer_email", "payer_id", "payer_name"),
+        *("seller_protection", "transaction_id"),
+    ),
+}
+"""Types that the customer pays by on another page: PSPs tell nothing of what was entered there."""
 OTHER_TYPES: Final = {
-    "ideal": always_null("bank", "bic", meaning="Not told by PSPs."),
+    **{
+        method_type: always_null(*names, meaning="Not told by PSPs.")
+        for method_type, names in _NOT_TOLD.items()
+    },
     "sepa_debit": _BANK,
     "us_bank_account": _BANK,
 }
@@ -292,8 +307,8 @@ def _facts(method: PaymentMethod) -> dict[str, Any]:
 
 
 def _details(method_type: str, facts: dict[str, Any]) -> dict[str, Any]:
-    if method_type == "ideal":
-        return {"bank": None, "bic": None}
+    if method_type in _NOT_TOLD:
+        return dict.fromkeys(_NOT_TOLD[method_type])
     known = {name: facts.get(name) for name in ("country", "fingerprint", "last4")}
     if method_type != "card":
         return known

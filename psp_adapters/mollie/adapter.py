@@ -281,7 +281,7 @@ class MollieAdapter(PspAdapter):
         return found
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
-        """Describe a token by its form, without a call: Mollie shows nothing of it."""
+        """Describe a token by its form, without a call: Mollie describes none."""
         digits = token.replace(" ", "").replace("-", "")
         if masked_card_numbers(token) != token or (digits.isdigit() and len(digits) >= 12):
             raise CardDataRefused

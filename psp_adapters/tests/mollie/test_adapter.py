@@ -13,10 +13,12 @@ from psp_adapters.contract.adapter import CredentialsRefused
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
 from psp_adapters.mollie.adapter import MollieAdapter
+from psp_adapters.mollie.connection import Transport
 from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
 from psp_adapters.tests.support.fault_suite import FaultContract
 from psp_adapters.tests.support.mollie_double import WEBHOOK_URL
 from psp_adapters.tests.support.mollie_face import MollieFace
+from psp_adapters.tests.support.mollie_openapi import SETTING, CheckedTransport, specification
 from psp_adapters.tests.support.receiver import SECRET
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
@@ -31,18 +33,26 @@ def face(sandbox_process: SandboxProcess) -> Iterator[MollieFace]:
     face.close()
 
 
-def adapter_at(base_url: str, api_key: str) -> MollieAdapter:
+def adapter_at(base_url: str, api_key: str, *, transport: Transport | None = None) -> MollieAdapter:
     return MollieAdapter(
-        api_key=api_key, base_url=base_url, webhook_url=WEBHOOK_URL, webhook_secret=SECRET
+        api_key=api_key,
+        base_url=base_url,
+        webhook_url=WEBHOOK_URL,
+        webhook_secret=SECRET,
+        transport=transport,
     )
 
 
 @pytest.fixture
 def adapter(face: MollieFace, sandbox: SandboxProcess, order_id: str) -> Iterator[MollieAdapter]:
+    """Requests and answers are checked against Mollie's OpenAPI document where it is named."""
     face.payments.clear()
-    adapter = adapter_at(face.base_url, f"test_{order_id.replace('-', '')}")
+    key, document = f"test_{order_id.replace('-', '')}", specification()
+    checked = None if document is None else CheckedTransport(face.base_url, document, key=key)
+    adapter = adapter_at(face.base_url, key, transport=checked)
     yield adapter
     adapter.close()
+    assert checked is None or checked.violations == []
 
 
 class TestMollieContract(AdapterContract, FaultContract):
@@ -203,3 +213,24 @@ def test_an_account_needs_its_address_and_a_live_key_needs_https() -> None:
     ):
         with pytest.raises(CredentialsRefused):
             MollieAdapter.from_credentials(credentials | changes)
+
+
+def test_the_requests_and_the_face_are_those_of_mollies_document(
+    face: MollieFace, sandbox: SandboxProcess, order_id: str
+) -> None:
+    document = specification()
+    if document is None:
+        pytest.skip(f"{SETTING} names no file of Mollie's OpenAPI document")
+    key = f"test_{order_id.replace('-', '')}"
+    checked = CheckedTransport(face.base_url, document, key=key)
+    adapter = adapter_at(face.base_url, key, transport=checked)
+    made = send(adapter, request_of(order_id))
+    of_payment = {"currency": "EUR", "psp_payment_id": made.psp_payment_id}
+    for kind, minor in ((K.CAPTURE, 300), (K.REFUND, 100), (K.VOID, 0)):
+        send(adapter, make_request(kind, minor=minor, **of_payment))
+    begun = send(adapter, request_of(order_id, "method:card"))
+    send(adapter, make_request(K.VOID, currency="EUR", psp_payment_id=begun.psp_payment_id))
+    adapter.look_up(LookUp(kind=K.AUTHORIZE, reference="op_none"), deadline_seconds=5)
+    adapter.close()
+    assert checked.checked > 10
+    assert checked.violations == []

@@ -152,7 +152,9 @@ class MollieFace:
         return {
             "count": len(page),
             "_embedded": {"payments": shown},
-            "_links": {"next": {"href": following} if following else None},
+            "_links": _links("self", "documentation")
+            | {"previous": None, "next": None}
+            | (_links("next", href=following) if following else {}),
         }
 
     def _shown(self, call: _Call, payment_id: str) -> tuple[int, Json | None]:
@@ -178,8 +180,10 @@ class MollieFace:
             "method": method,
             "metadata": self.metadata.get(payment_id),
             "createdAt": _second(view["created_at"]),
+            "profileId": "pfl_face",
+            "sequenceType": "oneoff",
             "isCancelable": status == "open" and method == "creditcard",
-            "_links": {},
+            "_links": _links("self", "dashboard", "documentation"),
             "_embedded": {
                 name: [
                     self._operation(each)
@@ -195,7 +199,7 @@ class MollieFace:
                 shown["authorizedAt"] = _second(first["created_at"])
                 shown["captureBefore"] = _second(view["expires_at"])
         if status == "open":
-            shown["_links"]["checkout"] = {"href": first["challenge_url"], "type": "text/html"}
+            shown["_links"] |= _links("checkout", href=first["challenge_url"])
             shown["expiresAt"] = _second(view["expires_at"])
         if status == "failed":
             error = first["error"]
@@ -216,7 +220,9 @@ class MollieFace:
             "amount": _amount(view["amount_minor"], view["currency"]),
             "metadata": self.metadata.get(view["id"], {"reference": view["reference"]}),
             "paymentId": f"tr_{view['payment_id']}",
+            "description": "of a test",
             "createdAt": _second(view["created_at"]),
+            "_links": _links("self", "payment", "documentation"),
         }
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -289,7 +295,12 @@ def _refusal(status: int, answer: Json) -> tuple[int, Json]:
 
 def _error(status: int, detail: str) -> tuple[int, Json]:
     title = _TITLES.get(status, "Unprocessable Entity")
-    return status, {"status": status, "title": title, "detail": detail, "_links": {}}
+    links = _links("documentation")
+    return status, {"status": status, "title": title, "detail": detail, "_links": links}
+
+
+def _links(*names: str, href: str = "https://mollie.example") -> Json:
+    return {name: {"href": href, "type": "application/hal+json"} for name in names}
 
 
 def _minor(amount: Json) -> Json:
