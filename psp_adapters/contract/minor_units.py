@@ -8,7 +8,8 @@ counts otherwise, and every amount of the adapter goes through here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 from ledger.exceptions import LedgerError
@@ -70,6 +71,15 @@ class MinorUnits:
         if digits[decimals:].strip("0"):
             raise NotRepresentable(f"more decimals than {currency} has there")
         return self.from_psp(int(f"{sign}{whole}{digits[:decimals]}"), currency)
+
+    def nearest_sum(self, said: Iterable[str], currency: str) -> Money:
+        """The sum of decimal numbers with more decimals than the PSP counts, for comparison only.
+
+        Raises NotRepresentable, UnknownCurrency, and ArithmeticError for what is no number.
+        """
+        total = sum((Decimal(each) for each in said), Decimal(0))
+        least = Decimal(1).scaleb(-self._decimals.get(currency, 0))
+        return self.from_major(str(total.quantize(least, ROUND_HALF_EVEN)), currency)
 
 
 def _shifted(minor: int, places: int, currency: str) -> int:

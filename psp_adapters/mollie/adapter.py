@@ -24,7 +24,7 @@ from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPay
 from psp_adapters.contract.report_rows import read_rows
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.http import AnswerUnknown, NotSent
-from psp_adapters.mollie import disputes, look_ups, mapping, payments, reports, webhook
+from psp_adapters.mollie import disputes, look_ups, mapping, reports, results, webhook
 from psp_adapters.mollie.connection import (
     Connection,
     Transport,
@@ -34,7 +34,7 @@ from psp_adapters.mollie.connection import (
     require_address,
 )
 from psp_adapters.mollie.mapping import BARE_METHOD, UNREADABLE, Contradiction, Json, OtherMode
-from psp_adapters.mollie.payments import Payment
+from psp_adapters.mollie.payments import Payment, whole
 from psp_adapters.mollie.vocabulary import METHODS, ON_ANOTHER_PAGE
 
 K = OperationKind
@@ -83,6 +83,10 @@ class MollieAdapter(PspAdapter):
             Connection(Transport(base_url, key=access_token)) if access_token else None
         )
         self._api = self._connection.api
+        # An API key cannot read settlements.
+        self.capabilities = replace(
+            MollieAdapter.capabilities, settlement_reports=self._organization is not None
+        )
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, str]) -> MollieAdapter:
@@ -111,7 +115,7 @@ class MollieAdapter(PspAdapter):
             payment = Payment(view)
             if payment.reference != request.reference:
                 raise Contradiction("another reference")
-            return payments.authorization_of(payment)
+            return results.authorization_of(payment)
 
         body = mapping.authorize_body(request, webhook_url=self._address_of(request))
         return self._send(
@@ -142,7 +146,7 @@ class MollieAdapter(PspAdapter):
         result = self._send(
             request,
             lambda key: handle.create(body, idempotency_key=key),
-            lambda view: payments.capture_of(view, reference=request.reference),
+            lambda view: results.capture_of(view, reference=request.reference),
             deadline_seconds,
         )
         if not (request.final and result.outcome is Outcome.SUCCEEDED):
@@ -191,10 +195,12 @@ class MollieAdapter(PspAdapter):
             return mapping.not_sent(f"not sent: the present state is unknown ({error})")
         if payment is None:
             return mapping.refused_unsent("no such payment")
+        if payment.has_pending_captures:
+            return mapping.not_sent("not sent: a capture is under way, and might be lost")
         if payment.is_over:
-            return payments.voided_already(payment, request)
+            return results.voided_already(payment, request)
         if payment.status == "paid" or not (payment.rest or payment.is_cancelable):
-            return payments.not_voidable(payment)
+            return results.not_voidable(payment)
         noted = self._store_note(request, payment, end)
         if noted.outcome is not Outcome.SUCCEEDED:
             return noted
@@ -235,20 +241,12 @@ class MollieAdapter(PspAdapter):
 
     def _voided(self, request: PspRequest, end: float) -> PspResult:
         """The result of a void that Mollie accepted: it releases a hold when the bank does."""
-        accepted = PspResult(
-            outcome=Outcome.PENDING,
-            psp_id=request.psp_payment_id,
-            psp_payment_id=request.psp_payment_id,
-            detail="accepted, and the hold is not released yet",
-        )
         try:
             payment = self._payment(request.psp_payment_id, end)
         except PspUnavailable:
-            return accepted
-        if payment is None:
-            return accepted
-        shown = payments.change_of(payment, kind=K.VOID, reference=request.reference)
-        return shown or accepted
+            payment = None
+        shown = results.void_of(payment, request.reference) if payment else None
+        return shown or results.release_accepted(request)
 
     def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Refund captured money."""
@@ -257,7 +255,7 @@ class MollieAdapter(PspAdapter):
         return self._send(
             request,
             lambda key: handle.create(body, idempotency_key=key),
-            lambda view: payments.refund_of(view, reference=request.reference),
+            lambda view: results.refund_of(view, reference=request.reference),
             deadline_seconds,
         )
 
@@ -271,7 +269,7 @@ class MollieAdapter(PspAdapter):
         view = self._connection.payment(psp_payment_id, deadline_seconds=deadline_seconds)
         if view is None:
             return None
-        return readable(payments.payment_of, view, psp_payment_id=psp_payment_id)
+        return readable(results.payment_of, view, psp_payment_id=psp_payment_id)
 
     def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
         """Return what Mollie has; it cannot forbid a request, so else PspUnavailable is raised."""
@@ -360,7 +358,7 @@ class MollieAdapter(PspAdapter):
     def _payment(self, payment_id: str, end: float) -> Payment | None:
         """A payment with its captures; raises PspUnavailable."""
         view = self._connection.payment(payment_id, deadline_seconds=end - time.monotonic())
-        return None if view is None else readable(Payment, view)
+        return None if view is None else readable(whole, view)
 
     def _send(
         self,
@@ -387,7 +385,7 @@ class MollieAdapter(PspAdapter):
         try:
             mapping.require_mode(answer.body, livemode=self._livemode)
             result = read(answer.body)
-            return payments.require_request(result, request) if result.psp_id else result
+            return results.require_request(result, request) if result.psp_id else result
         except Contradiction as contradiction:
             detail = f"answered {answer.status}, contradictory: {contradiction}"
             return mapping.unknown(detail, contradicts_us=isinstance(contradiction, OtherMode))

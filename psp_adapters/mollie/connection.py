@@ -109,8 +109,8 @@ class Connection:
         self._call.deadline_seconds = deadline_seconds
         try:
             call()
-        except MollieError as error:
-            # Also what the client makes of an answer in a form that it does not expect.
+        except (MollieError, *UNREADABLE) as error:
+            # A refusal, or what the client makes of an answer in a form that it does not expect.
             if self._call.answer is None:
                 raise NotSent(f"the client refused the request: {type(error).__name__}") from None
         finally:
@@ -215,7 +215,7 @@ def readable(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return read(*args, **kwargs)
     except Contradiction as contradiction:
         raise PspUnavailable(f"contradictory answer: {contradiction}") from None
-    except UNREADABLE as error:
+    except (*UNREADABLE, ArithmeticError) as error:
         raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
 
 

@@ -13,9 +13,10 @@ from datetime import timedelta
 from typing import Final
 
 from psp_adapters.contract.operations import LookUp, OperationKind, PspResult, PspUnavailable
-from psp_adapters.mollie import mapping, payments
+from psp_adapters.mollie import mapping, results
 from psp_adapters.mollie.connection import Connection
 from psp_adapters.mollie.mapping import UNREADABLE, Contradiction, Json
+from psp_adapters.mollie.payments import Payment
 
 K = OperationKind
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
@@ -61,14 +62,14 @@ def _read(
 
 
 def _in_payment(view: Json, query: LookUp) -> PspResult | None:
-    payment = payments.Payment(view)
+    payment = Payment(view)
     if query.kind is not K.AUTHORIZE:
-        return payments.change_of(
+        return results.change_of(
             payment, kind=query.kind, reference=query.reference, psp_id=query.psp_id
         )
     if query.reference and payment.reference != query.reference:
         raise Contradiction("another reference")
-    return payments.authorization_of(payment)
+    return results.authorization_of(payment)
 
 
 def _in_list(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from mollie.api.objects.settlement import Settlement as SettlementHandle
@@ -140,14 +139,10 @@ def _require_stated(costs: Money, settlement: Json) -> None:
 
     Mollie states them in fractions of a minor unit, per method and month, and pays out whole ones.
     """
-    stated, periods = Decimal(0), 0
-    for months in settlement["periods"].values():
-        for period in months.values():
-            periods += 1
-            stated += sum(Decimal(each["amountGross"]["value"]) for each in period["costs"])
-    difference = abs(Decimal(AMOUNTS.to_major(costs)) - stated)
-    least = Decimal(AMOUNTS.to_major(Money(1, costs.currency)))
-    if difference > least * max(1, periods):
+    periods = [each for months in settlement["periods"].values() for each in months.values()]
+    said = [text(each["amountGross"]["value"]) for period in periods for each in period["costs"]]
+    stated = AMOUNTS.nearest_sum(said, costs.currency)
+    if abs((costs - stated).minor) > max(1, len(periods)):
         raise Contradiction("the lines and the stated costs do not add up to the settlement")
 
 

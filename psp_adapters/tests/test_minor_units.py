@@ -51,3 +51,37 @@ def test_only_an_integer_is_an_amount(minor: object) -> None:
             WHOLE.from_psp(minor, currency)
     with pytest.raises(UnknownCurrency):
         WHOLE.from_psp(1, "XXX")
+
+
+@pytest.mark.parametrize(
+    ("units", "amount", "written"),
+    [
+        (WHOLE, Money(1250, "USD"), "12.50"),
+        (WHOLE, Money(-5, "USD"), "-0.05"),
+        (WHOLE, Money(500_000, "ISK"), "5000"),
+        (MORE, Money(500, "CLP"), "500.00"),
+        (WHOLE, Money(1230, "KWD"), "1.230"),
+    ],
+)
+def test_decimal_numbers_have_the_decimals_of_the_psp(
+    units: MinorUnits, amount: Money, written: str
+) -> None:
+    assert units.to_major(amount) == written
+    assert units.from_major(written, amount.currency) == amount
+    if "." in written:
+        assert units.from_major(f"{written}0", amount.currency) == amount
+        with pytest.raises(NotRepresentable):
+            units.from_major(f"{written}1", amount.currency)
+
+
+@pytest.mark.parametrize("said", ["", "1,00", "1e3", "NaN", "+1", " 1", "1.", "٣", "9" * 16])
+def test_what_is_no_decimal_number_is_refused(said: str) -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        WHOLE.from_major(said, "USD")
+
+
+def test_parts_of_a_minor_unit_are_summed_before_they_are_rounded() -> None:
+    assert WHOLE.nearest_sum(["2.5410", "0.6050"], "EUR") == Money(315, "EUR")
+    assert WHOLE.nearest_sum([], "EUR") == Money(0, "EUR")
+    with pytest.raises(ArithmeticError):
+        WHOLE.nearest_sum(["x"], "EUR")

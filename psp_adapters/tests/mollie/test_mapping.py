@@ -18,7 +18,8 @@ from psp_adapters.contract.operations import (
     PspUnavailable,
 )
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
-from psp_adapters.mollie import mapping, payments
+from psp_adapters.mollie import mapping, results
+from psp_adapters.mollie.payments import Payment
 from psp_adapters.tests.support.contract_suite import send
 from psp_adapters.tests.support.mollie_double import (
     WEBHOOK_URL,
@@ -133,8 +134,12 @@ def test_an_answer_of_the_other_mode_is_for_an_operator() -> None:
         ((404, {"status": 200, "title": "OK", "detail": ""}), Outcome.UNKNOWN, ""),
         ((302, None), Outcome.UNKNOWN, ""),
         ((201, None), Outcome.UNKNOWN, ""),
+        ((201, []), Outcome.UNKNOWN, ""),
+        ((500, "null"), Outcome.UNKNOWN, ""),
+        ((422, []), Outcome.UNKNOWN, ""),
+        ((422, {"status": 422}), Outcome.UNKNOWN, ""),
     ],
-    ids=range(12),
+    ids=range(16),
 )
 def test_only_a_certain_no_is_a_decline(answer: Any, outcome: Outcome, code: str) -> None:
     adapter, transport = adapter_answered(answer)
@@ -175,7 +180,7 @@ def test_a_failed_payment_has_a_code_and_keeps_an_unknown_reason(
     reason: str | None, code: str, decline_code: str
 ) -> None:
     view = open_view(status="failed", details={"failureReason": reason})
-    result = payments.authorization_of(payments.Payment(view))
+    result = results.authorization_of(Payment(view))
     assert (result.outcome, result.code) == (Outcome.DECLINED, code)
     assert result.decline_code == decline_code
     assert result.message
@@ -198,7 +203,7 @@ def test_a_failed_payment_has_a_code_and_keeps_an_unknown_reason(
 def test_every_state_of_a_payment_is_read(
     view: Any, status: PspPaymentStatus, outcome: Outcome
 ) -> None:
-    payment = payments.payment_of(view, psp_payment_id="tr_1")
+    payment = results.payment_of(view, psp_payment_id="tr_1")
     assert (payment.status, payment.operations[0].outcome) == (status, outcome)
     kinds = [each.kind for each in payment.operations[1:]]
     assert kinds == {
@@ -212,7 +217,7 @@ def test_a_capture_under_way_is_pending_and_the_hold_is_not_released() -> None:
     adapter, transport = adapter_answered((201, pending))
     assert send(adapter, CAPTURE).outcome is Outcome.PENDING
     assert len(transport.requests) == 1
-    shown = payments.payment_of(payment_view(_embedded=embedded(pending)), psp_payment_id="tr_1")
+    shown = results.payment_of(payment_view(_embedded=embedded(pending)), psp_payment_id="tr_1")
     assert (shown.status, shown.held) == (PspPaymentStatus.HELD, Money(1000, "EUR"))
     assert shown.operations[1].outcome is Outcome.PENDING
 
@@ -225,7 +230,7 @@ def test_a_rest_that_mollie_does_not_release_leaves_the_capture_a_success() -> N
         assert (result.outcome, result.amount) == (Outcome.SUCCEEDED, CAPTURE.amount)
         assert "not released" in result.detail
         assert transport.keys == ["key", "", "key:release"][: len(transport.keys)]
-    shown = payments.payment_of(after, psp_payment_id="tr_1")
+    shown = results.payment_of(after, psp_payment_id="tr_1")
     assert (shown.status, shown.held) == (PspPaymentStatus.CAPTURED, Money(0, "EUR"))
 
 
@@ -261,7 +266,7 @@ def test_a_void_is_not_sent_without_its_note_nor_for_what_was_paid() -> None:
 def test_a_rest_that_was_released_without_a_void_of_ours_ran_out() -> None:
     part = capture_view(amount=eur("3.00"), metadata={"reference": "op_2", "final": False})
     view = payment_view(status="paid", _embedded=embedded(part))
-    shown = payments.payment_of(view, psp_payment_id="tr_1")
+    shown = results.payment_of(view, psp_payment_id="tr_1")
     assert shown.status is PspPaymentStatus.CAPTURED
     assert [(each.kind, each.amount.minor) for each in shown.operations[1:]] == [
         (PspOperationKind.CAPTURE, 300),
@@ -273,7 +278,7 @@ def test_operations_of_the_dashboard_are_listed_without_a_reference() -> None:
     capture = capture_view(amount=eur("10.00"), metadata=None)
     refunds = [refund_view(id="re_2", metadata="mine", status="queued"), refund_view()]
     view = payment_view(status="paid", _embedded=embedded(capture, refunds=refunds))
-    shown = payments.payment_of(view, psp_payment_id="tr_1")
+    shown = results.payment_of(view, psp_payment_id="tr_1")
     assert [(each.psp_id, each.reference, each.outcome) for each in shown.operations[1:]] == [
         ("cpt_1", "", Outcome.SUCCEEDED),
         ("re_2", "", Outcome.PENDING),
@@ -286,9 +291,38 @@ def test_operations_of_the_dashboard_are_listed_without_a_reference() -> None:
     assert found.psp_id == "re_2"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "paid"},
+        {"amountCaptured": eur("3.00")},
+        {"amountRefunded": eur("3.00")},
+        {"status": "paid", "_embedded": None},
+    ],
+)
+def test_a_payment_whose_changes_are_missing_is_not_read_as_expired(
+    changes: dict[str, Any],
+) -> None:
+    adapter, _ = adapter_answered(*[(200, payment_view(**changes))] * 3)
+    with pytest.raises(PspUnavailable):
+        adapter.look_up_payment("tr_1", deadline_seconds=1)
+    query = LookUp(kind=K.CAPTURE, reference="op_2", psp_payment_id="tr_1")
+    found = adapter.look_up(query, deadline_seconds=1)
+    assert found is not None
+    assert (found.outcome, found.contradicts_us) == (Outcome.UNKNOWN, True)
+    assert send(adapter, VOID).outcome is Outcome.NOT_SENT
+
+
+def test_a_hold_is_not_voided_while_a_capture_is_under_way() -> None:
+    view = payment_view(_embedded=embedded(capture_view(status="pending")))
+    adapter, transport = adapter_answered((200, view))
+    assert send(adapter, VOID).outcome is Outcome.NOT_SENT
+    assert len(transport.requests) == 1
+
+
 def test_a_reference_that_mollie_has_twice_shows_both() -> None:
     twice = [refund_view(), refund_view(id="re_2", createdAt="2026-01-03T12:00:00+00:00")]
-    view = payment_view(status="paid", _embedded=embedded(refunds=twice))
+    view = open_view(status="paid", _embedded=embedded(refunds=twice))
     listed = page_of("payments", payment_view(id="tr_2"), payment_view())
     queries = (
         (view_answer(view), LookUp(kind=K.REFUND, reference="op_3", psp_payment_id="tr_1")),

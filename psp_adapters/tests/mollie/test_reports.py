@@ -130,6 +130,8 @@ def test_a_settlement_that_does_not_add_up_is_no_report(settlement: Any, lists: 
 
 
 def test_settlements_need_the_token_of_the_organization(adapter: MollieAdapter) -> None:
+    assert MollieAdapter.capabilities.settlement_reports
+    assert not adapter.capabilities.settlement_reports
     with pytest.raises(PspUnavailable, match="access_token"):
         adapter.list_reports(since=None, deadline_seconds=1)
     with pytest.raises(PspUnavailable, match="access_token"):
