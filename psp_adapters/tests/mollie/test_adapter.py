@@ -221,6 +221,7 @@ def test_the_requests_and_the_face_are_those_of_mollies_document(
     document = specification()
     if document is None:
         pytest.skip(f"{SETTING} names no file of Mollie's OpenAPI document")
+    face.payments.clear()
     key = f"test_{order_id.replace('-', '')}"
     checked = CheckedTransport(face.base_url, document, key=key)
     adapter = adapter_at(face.base_url, key, transport=checked)
