@@ -106,7 +106,7 @@ def test_a_payment_as_a_shop_creates_it() -> None:
         ({**PAY, "id": "pi_1"}, "parameter_unknown", "id"),
         ({**PAY, "confirmation_method": "later"}, "parameter_invalid", "confirmation_method"),
         ({**PAY, "transfer_data": {"a": "b"}}, "parameter_unknown", "transfer_data"),
-        ({**PAY, "setup_future_usage": "off_session"}, "parameter_unknown", "setup_future_usage"),
+        ({**PAY, "setup_future_usage": "later"}, "parameter_invalid", "setup_future_usage"),
         (
             {**PAY, "payment_method_data": {"type": "card", "card": {"number": "1"}}},
             "card_data_not_allowed",
