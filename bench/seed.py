@@ -13,15 +13,33 @@ import django
 
 def merchants(count: int) -> list[str]:
     """Make merchants with everything as a new one has it, at one PSP account; their secret keys."""
-    from payments.models import PspAccount
     from payments.services.commands.merchants import create_merchant, issue_api_key
 
-    account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
+    account = sandbox_account()
     keys = []
     for number in range(count):
         merchant = create_merchant(name=f"Bench {number}", test_psp_account=account)
         keys.append(issue_api_key(merchant=merchant, livemode=False)[1])
     return keys
+
+
+def sandbox_account() -> Any:
+    """The PSP account that the settings describe, made if need be; its PSP need not run yet."""
+    from django.conf import settings
+
+    from payments.models import PspAccount
+    from payments.services.psp_gateway.credentials import seal_credentials
+    from payments.states import PspAccountStatus
+
+    account, _ = PspAccount.objects.get_or_create(
+        code="sandbox",
+        defaults={
+            "psp": "sandbox",
+            "status": PspAccountStatus.ACTIVE,
+            "sealed_credentials": seal_credentials("sandbox", settings.SANDBOX_PSP_CREDENTIALS),
+        },
+    )
+    return account
 
 
 def shop(url: str) -> str:
@@ -44,7 +62,7 @@ def webhooks(urls: Sequence[str]) -> str:
 
 def add_endpoints(merchant: Any, urls: Sequence[str]) -> None:
     """Give a merchant endpoints with these addresses, whatever they are."""
-    from payments import public_ids
+    from payments import public_ids, sealing
     from payments.models import WebhookEndpoint
     from payments.services.merchant_webhooks import secrets
 
@@ -57,7 +75,7 @@ def add_endpoints(merchant: Any, urls: Sequence[str]) -> None:
             url=url,
             enabled_events=["*"],
             api_version="2026-10-28.endive",
-            sealed_secret=secrets.seal(secrets.new_secret()),
+            sealed_secret=sealing.seal(secrets.new_secret()),
             created_at=public_ids.created_at_of(identifier),
             updated_at=public_ids.created_at_of(identifier),
         ).save(force_insert=True)

@@ -120,6 +120,12 @@ class PermissionRefused(PaymentRefused):
     """The API key may not do this."""
 
 
+class ProviderPaused(PaymentRefused):
+    """The PSP account takes no new charges: an operator paused it, or closes it."""
+
+    code = "payment_provider_paused"
+
+
 class PspNotReached(PaymentRefused):
     """Nothing was sent to the PSP; the same request may be repeated."""
 

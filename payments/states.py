@@ -143,6 +143,16 @@ class DeliveryStatus(StrEnum):
     """Dead letter: the last attempt failed, or the endpoint was disabled."""
 
 
+class PspAccountStatus(StrEnum):
+    """Does a PSP account take new charges? All else goes on in each status."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    """Until an operator resumes it."""
+    CLOSING = "closing"
+    """Never again: what was charged is captured, refunded, disputed and settled."""
+
+
 class CaseStatus(StrEnum):
     """The status of a case."""
 
@@ -184,6 +194,7 @@ D = DisputeStatus
 S = ResponseStatus
 T = SetupStatus
 A = SetupAttemptStatus
+P = PspAccountStatus
 
 Table = dict[str, frozenset[str]]
 
@@ -374,6 +385,11 @@ DELIVERY_TRANSITIONS: Final[Table] = _table(
     {W.PENDING: (W.DELIVERED, W.DEAD), W.DELIVERED: (W.PENDING,), W.DEAD: (W.PENDING,)}
 )
 DELIVERY_INITIAL: Final = frozenset({W.PENDING})
+
+PSP_ACCOUNT_TRANSITIONS: Final[Table] = _table(
+    {P.ACTIVE: (P.PAUSED, P.CLOSING), P.PAUSED: (P.ACTIVE, P.CLOSING), P.CLOSING: ()}
+)
+PSP_ACCOUNT_INITIAL: Final = frozenset({P.ACTIVE, P.PAUSED})
 
 CASE_TRANSITIONS: Final[Table] = _table({C.OPEN: (C.CLOSED,), C.CLOSED: ()})
 CASE_INITIAL: Final = frozenset({C.OPEN})

@@ -15,8 +15,8 @@
 | SECRET_KEY | Django's signing key; optional in development only |
 | PAYMENTS_ENVIRONMENT | `production` (default) or `development` |
 | PUBLIC_BASE_URL | the platform's address for merchants and customers |
-| SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | address of the sandbox PSP, and the platform's key there |
-| SANDBOX_PSP_WEBHOOK_SECRETS | secrets that sign its notifications, separated by commas |
+| SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | of the demo: address of the sandbox PSP, our key there |
+| SANDBOX_PSP_WEBHOOK_SECRETS | of the demo: secrets that sign its notifications, between commas |
 | PSP_CALLS_MAX | calls in flight per process and PSP account, default 256 |
 | PSP_BREAKERS | `off` disables the circuit breakers, for benchmarks only |
 | API_THREADS | threads of a web process, default 64; half of them may wait for one PSP account |
@@ -261,15 +261,11 @@ REDIS_URL = environment.required(
 HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 10, least=1)
 SANDBOX_PSP_URL = os.environ.get("SANDBOX_PSP_URL", "").rstrip("/")
 SANDBOX_PSP_API_KEY = os.environ.get("SANDBOX_PSP_API_KEY", "sandbox_development_key")
-# By the code of the PSP account: what its adapter needs to reach the PSP.
-PSP_CREDENTIALS: dict[str, dict[str, str]] = {
-    "sandbox": {
-        "base_url": SANDBOX_PSP_URL,
-        "api_key": SANDBOX_PSP_API_KEY,
-        # Several, separated by commas, while a secret is rotated. Without any, notifications of
-        # the PSP are refused.
-        "webhook_secrets": environment.secrets("SANDBOX_PSP_WEBHOOK_SECRETS"),
-    },
+# Of the demo's account, stored with it as those of any other are (manage.py psp_accounts).
+SANDBOX_PSP_CREDENTIALS: dict[str, str] = {
+    "base_url": SANDBOX_PSP_URL,
+    "api_key": SANDBOX_PSP_API_KEY,
+    "webhook_secrets": environment.secrets("SANDBOX_PSP_WEBHOOK_SECRETS"),
 }
 # The internal stream (docs/stream.md): events stay in PostgreSQL, Redis holds the newest. An entry
 # takes about 2 kB. While the slowest group is STREAM_ENTRIES_MAX behind, the publisher waits.

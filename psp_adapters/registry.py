@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from psp_adapters.contract.adapter import Capabilities, CredentialsRefused, PspAdapter
+from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.credentials import CredentialField, CredentialsRefused, complete
 from psp_adapters.contract.stored_notifications import StoredNotifications
 
 
 class _AdapterClass(Protocol):
     capabilities: Capabilities
+    credential_fields: tuple[CredentialField, ...]
 
-    def from_credentials(self, credentials: Mapping[str, str], **given: object) -> PspAdapter: ...
+    def from_credentials(
+        self, credentials: Mapping[str, str], *, livemode: bool, **given: object
+    ) -> PspAdapter: ...
 
 
 # Imported when an account names it: an SDK costs memory and time in every process that imports it.
@@ -24,8 +27,6 @@ _ADAPTERS: Final = {
     "stripe": "psp_adapters.stripe.adapter:StripeAdapter",
     "adyen": "psp_adapters.adyen.adapter:AdyenAdapter",
 }
-_adapters: dict[tuple[object, ...], PspAdapter] = {}
-_lock = threading.Lock()
 
 
 class UnknownPsp(LookupError):
@@ -33,37 +34,38 @@ class UnknownPsp(LookupError):
 
 
 class BadCredentials(ValueError):
-    """The credentials lack a key, or may not be used together; names keys, never a value."""
+    """Credentials that cannot be used for the account; the text names them, never a value."""
 
 
-def adapter_for(
-    psp: str, credentials: Mapping[str, str], *, stored: StoredNotifications | None = None
+def new_adapter(
+    psp: str,
+    credentials: Mapping[str, str],
+    *,
+    livemode: bool,
+    stored: StoredNotifications | None = None,
 ) -> PspAdapter:
-    """Return the adapter of `psp` for these credentials; the same one for the process's life.
+    """Make the adapter of an account of `psp` with these credentials.
 
-    `stored` is what the account's look-ups read at a PSP that states results by notification.
-    Raises UnknownPsp or BadCredentials.
+    `stored` is what the account's look-ups read at a PSP that states results by notification. The
+    adapter keeps connections open, so keep it. Raises UnknownPsp, or BadCredentials for what is
+    missing or unknown, or belongs to the other mode.
     """
     adapter_class = _adapter_class(psp)
-    key: tuple[object, ...] = (psp, tuple(sorted(credentials.items())))
     given: dict[str, object] = {}
     if adapter_class.capabilities.states_results_by_notification:
         if stored is None:
             raise ValueError(f"{psp}: its look-ups need the account's stored notifications")
-        key, given = (*key, stored), {"stored": stored}
-    adapter = _adapters.get(key)
-    if adapter is None:
-        with _lock:
-            adapter = _adapters.get(key)
-            if adapter is None:
-                try:
-                    adapter = adapter_class.from_credentials(credentials, **given)
-                except KeyError as missing:
-                    raise BadCredentials(f"{psp}: {missing.args[0]} is missing") from None
-                except CredentialsRefused as refused:
-                    raise BadCredentials(f"{psp}: {refused}") from None
-                _adapters[key] = adapter
-    return adapter
+        given = {"stored": stored}
+    try:
+        found = complete(adapter_class.credential_fields, credentials)
+        return adapter_class.from_credentials(found, livemode=livemode, **given)
+    except CredentialsRefused as refused:
+        raise BadCredentials(f"{psp}: {refused}") from None
+
+
+def credential_fields_of(psp: str) -> tuple[CredentialField, ...]:
+    """What an account of a PSP needs; raises UnknownPsp."""
+    return _adapter_class(psp).credential_fields
 
 
 def capabilities_of(psp: str) -> Capabilities:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from bench.stage import run_command, run_python
 from paymentsite.launcher import platform_processes, state
@@ -60,7 +61,6 @@ def installed() -> Iterator[Installation]:
         }
         with step("make the tables"):
             run_command(variables, "manage.py", "migrate", "--no-input", "--verbosity", "0")
-            run_command(variables, "manage.py", "psp_account", "create", "sandbox")
         for process in (
             platform_processes.sandbox_psp(folder, port=psp_port),
             platform_processes.api(folder, variables, port=port, workers=1),
@@ -71,6 +71,8 @@ def installed() -> Iterator[Installation]:
             with step(f"start {process.name}"):
                 stack.callback(process.stop)
                 process.start()
+        with step("create the PSP account"):
+            _create_account(folder, variables)
         platform_processes.register_webhook(variables, port=port)
         yield Installation(
             base_url=variables["PUBLIC_BASE_URL"],
@@ -78,6 +80,18 @@ def installed() -> Iterator[Installation]:
             receiver_url=stack.enter_context(_receiver()),
             variables=variables,
         )
+
+
+def _create_account(folder: Path, variables: Mapping[str, str]) -> None:
+    credentials = {
+        "base_url": variables["SANDBOX_PSP_URL"],
+        "api_key": variables["SANDBOX_PSP_API_KEY"],
+        "webhook_secrets": variables["SANDBOX_PSP_WEBHOOK_SECRETS"],
+    }
+    file = folder / "sandbox.json"
+    state.write_private(file, json.dumps(credentials))
+    command = ("psp_accounts", "create", "sandbox", "--credentials", str(file))
+    run_command(variables, "manage.py", *command)
 
 
 @contextmanager

@@ -37,7 +37,8 @@ def record(
     from payments.services.commands.merchants import create_merchant, issue_api_key
 
     founded_at = time.time()
-    secret = credentials["webhook_secrets"] = secrets.token_hex(16)
+    secret = secrets.token_hex(16)
+    _sign_notifications(account, {**credentials, "webhook_secrets": secret})
     psp = Psp(base_url=psp_url, api_key=credentials["api_key"])
     psp.control("PUT", "behavior", {"settle_delay_seconds": _SETTLES_AFTER_SECONDS})
     with inbox() as received:
@@ -66,6 +67,15 @@ def record(
     return recording
 
 
+def _sign_notifications(account: Any, credentials: dict[str, str]) -> None:
+    from payments.services.psp_gateway.accounts import forget_accounts
+    from payments.services.psp_gateway.credentials import seal_credentials
+
+    account.sealed_credentials = seal_credentials(account.code, credentials)
+    account.save(update_fields=["sealed_credentials"])
+    forget_accounts()
+
+
 def _add_endpoint(merchant: Any, url: str) -> Any:
     from bench.seed import add_endpoints
     from payments.models import WebhookEndpoint
@@ -91,13 +101,12 @@ def main(psp_url: str, file: str) -> int:
     django.setup()
     from django.conf import settings
 
-    from payments.models import PspAccount
+    from bench.seed import sandbox_account
 
-    account, _ = PspAccount.objects.get_or_create(code="sandbox", defaults={"psp": "sandbox"})
     recording = record(
         psp_url=psp_url,
-        credentials=settings.PSP_CREDENTIALS["sandbox"],
-        account=account,
+        credentials=settings.SANDBOX_PSP_CREDENTIALS,
+        account=sandbox_account(),
         owner_url=os.environ["DATABASE_OWNER_URL"],
         lives=LIVES,
     )

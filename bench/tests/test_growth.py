@@ -34,6 +34,7 @@ from bench.growth.writing import vacuum, write_history
 from payments import public_ids
 from payments.models import Delivery, Dispatch, PaymentIntent, PspAccount
 from payments.services.verification.rebuild import differences, one_snapshot
+from payments.tests.support.factories import PspAccountFactory, credentials_of, sandbox_credentials
 from paymentsite.launcher.progress import LauncherError
 
 _BEGAN = 1_764_442_240  # 2025-11-29 18:50:40
@@ -104,18 +105,16 @@ def test_a_copy_has_ids_times_and_amounts_of_its_own_in_columns_json_and_bytes()
 @pytest.fixture
 def account(database: None, sandbox_psp: Any, monkeypatch: pytest.MonkeyPatch) -> PspAccount:
     monkeypatch.setattr(settings, "WEBHOOK_LOOPBACK", True)
-    account = PspAccount.objects.create(code=f"grown-{uuid.uuid4().hex[:8]}", psp="sandbox")
-    settings.PSP_CREDENTIALS[account.code] = {
-        "base_url": sandbox_psp.base_url,
-        "api_key": f"sandbox_{uuid.uuid4().hex}",
-    }
+    code = f"grown-{uuid.uuid4().hex[:8]}"
+    sealed = sandbox_credentials(code, sandbox_psp.base_url)
+    account: PspAccount = PspAccountFactory.create(code=code, sealed_credentials=sealed)
     return account
 
 
 def test_grown_history_agrees_with_the_books_and_a_payment_of_it_is_refunded_by_the_api(
     account: PspAccount, sandbox_psp: Any, database_urls: Any
 ) -> None:
-    credentials = settings.PSP_CREDENTIALS[account.code]
+    credentials = credentials_of(account)
     recording = record(
         psp_url=sandbox_psp.base_url,
         credentials=credentials,

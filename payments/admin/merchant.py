@@ -6,15 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.decorators import display as shown
 
 from payments import public_ids
+from payments.admin import display
+from payments.admin.columns import column, status
+from payments.admin.filters import one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.models import ApiKey, Merchant, PspAccount
+from payments.states import PspAccountStatus
 
 
 @admin.register(Merchant)
@@ -111,19 +115,58 @@ class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
         return "expired" if expired else "valid"
 
 
+def _all_or(names: list[str]) -> str:
+    return ", ".join(names) or "all"
+
+
 @admin.register(PspAccount)
 class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """PSP accounts that process merchants' payments."""
+    """PSP accounts that process merchants' payments; `manage.py psp_accounts` changes them.
 
-    list_display = ("code", "psp", "mode", "created")
-    list_filter = ("livemode",)
+    Credentials are never read here.
+    """
+
+    list_display = (
+        "code",
+        "psp",
+        "mode",
+        "shown_status",
+        "shown_methods",
+        "shown_currencies",
+        "created",
+    )
+    list_filter = ("livemode", one_of("status", PspAccountStatus))
     search_help_text = "The beginning of the code"
     id_paths = {}
     fieldsets = (
         group(
-            None, ("code", "psp"), ("mode", "created_at"), ("hold_days", "settlement_delay_days")
+            None,
+            ("code", "psp"),
+            ("mode", "shown_status"),
+            ("credentials", "created_at"),
+            ("hold_days", "settlement_delay_days"),
         ),
+        group(
+            "What it charges",
+            ("shown_methods", "shown_currencies", "shown_countries"),
+            "shown_limits",
+        ),
+        group("What it costs", "shown_costs"),
     )
+    shown_status = status({"active": "success", "paused": "warning", "closing": "danger"})
+    shown_methods = column("methods", "methods", _all_or)
+    shown_currencies = column("currencies", "currencies", _all_or)
+    shown_countries = column("countries", "countries", _all_or)
+    shown_limits = column("limits", "limits", display.shown_json)
+    shown_costs = column("costs", "costs", display.shown_json)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PspAccount]:
+        rows: QuerySet[PspAccount] = super().get_queryset(request)
+        return rows.defer("sealed_credentials").annotate(has_credentials=~Q(sealed_credentials=""))
+
+    @shown(description="credentials", boolean=True)
+    def credentials(self, account: Any) -> bool:
+        return bool(account.has_credentials)
 
     def texts(self, term: str) -> Iterable[Q]:
         # Accounts are few: a scan of this table is cheap.

@@ -20,6 +20,7 @@ from payments.exceptions import AuthenticationFailed, InvalidParameter
 from payments.models import ApiKey, Merchant, PspAccount
 from payments.selectors.scope import Scope
 from payments.services.commands.merchants import hash_of
+from payments.services.psp_gateway import accounts
 
 REMEMBERED_FOR_SECONDS: Final = 2.0
 """How long a revoked key may still work in a process."""
@@ -144,7 +145,11 @@ def _identity_of(secret_sha256: str) -> Identity:
         raise AuthenticationFailed("Invalid API Key provided.")
     if key.revoked_at is not None:
         raise AuthenticationFailed("This API key was revoked. Use another one.")
-    identity = Identity(key=key, merchant=key.merchant, livemode=key.livemode)
+    merchant = key.merchant
+    for account in (merchant.test_psp_account, merchant.live_psp_account):
+        if account is not None:
+            accounts.remember(account, read_at=now)
+    identity = Identity(key=key, merchant=merchant, livemode=key.livemode)
     if len(_remembered) >= _REMEMBERED_MAX:
         _remembered.clear()
     _remembered[secret_sha256] = (now + REMEMBERED_FOR_SECONDS, identity)

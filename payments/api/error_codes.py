@@ -50,11 +50,13 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         "Correct them, or the amount.",
     ),
     "amount_too_large": ErrorCode(
-        "The amount is more than any payment may have, or more than is left to capture or refund.",
+        "The amount is more than any payment may have, more than the PSP account charges, or more "
+        "than is left to capture or refund.",
         "Retrieve the payment: `amount_capturable`, or `amount_received` less refunds, is left.",
     ),
     "amount_too_small": ErrorCode(
-        "The amount is below the least that can be charged in this currency.",
+        "The amount is below the least that the PSP account charges, or that can be charged in "
+        "this currency.",
         "Charge more, or collect several orders in one payment.",
     ),
     "api_version_invalid": ErrorCode(
@@ -210,6 +212,16 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
     ),
     "payment_provider_missing": ErrorCode(
         "The merchant has no PSP account in the key's mode.", "Ask the operator to set one up."
+    ),
+    "payment_provider_paused": ErrorCode(
+        "The operator has paused the PSP account, or closes it. Nothing was charged, and the order "
+        "is free. Captures, cancellations and refunds go on.",
+        "Confirm again later, with the same `Idempotency-Key`. If the account is being closed, "
+        "create a new payment.",
+    ),
+    "payment_provider_unsuitable": ErrorCode(
+        "The PSP account does not charge this currency, or methods of this type or country.",
+        "Use what the message names, or ask the customer for another payment method.",
     ),
     "processing_error": ErrorCode(
         "The PSP failed to process it, for no fault of the card.",

@@ -63,6 +63,7 @@ ERRORS: Final[dict[type[refused.PaymentRefused], Row]] = {
     refused.IdempotencyKeyInUse: Row(409, headers=_RETRY_IN_A_SECOND),
     refused.AuthenticationFailed: Row(401, headers=_WHO_ARE_YOU),
     refused.PermissionRefused: Row(403),
+    refused.ProviderPaused: Row(400),
     refused.PspNotReached: Row(503, API, headers=_RETRY),
 }
 """Every class of payments.exceptions; a subclass is answered like its nearest ancestor here."""

@@ -1,17 +1,19 @@
 """Merchants, their API keys, and the PSP accounts that their money runs through.
 
-Keys are stored as hashes and credentials not at all.
+Keys are stored as hashes, credentials encrypted only (`psp_gateway.credentials`).
 """
 
 from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from ledger.money import Money
 from payments import public_ids
-from payments.states import LateSuccessPolicy
+from payments.models.machine import MachineModel, StatusField, transition_to
+from payments.states import PSP_ACCOUNT_TRANSITIONS, LateSuccessPolicy, PspAccountStatus
 
 
 def books_of(merchant_id: UUID, *, livemode: bool) -> str:
@@ -51,16 +53,48 @@ class WithPublicId(models.Model):
         return public_ids.encode(self.public_id_prefix, self.id)
 
 
-class PspAccount(models.Model):
-    """One account of ours at one PSP; its credentials come from the environment, by `code`."""
+class PspAccount(MachineModel):
+    """One account of ours at one PSP: how we are known there, and which charges it takes."""
 
     application_rights = ("select", "insert", "update")
-    permanent_columns = ("livemode", "created_at")
+    permanent_columns = ("code", "psp", "livemode", "created_at")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     code = models.SlugField(max_length=64, unique=True)
     psp = models.CharField(max_length=32)
     livemode = models.BooleanField(default=False)
+    status = StatusField(max_length=16, default=PspAccountStatus.PAUSED)
+    sealed_credentials = models.TextField(blank=True, default="", editable=False)
+    """Empty until the first are given."""
+    methods = ArrayField(
+        models.CharField(max_length=32),
+        default=list,
+        blank=True,
+        help_text="Types of payment methods that it charges; none: all that its PSP has.",
+    )
+    currencies = ArrayField(
+        models.CharField(max_length=3),
+        default=list,
+        blank=True,
+        help_text="Currencies that it charges, such as EUR; none: all.",
+    )
+    countries = ArrayField(
+        models.CharField(max_length=2),
+        default=list,
+        blank=True,
+        help_text="Countries whose cards it charges, such as DE; none: all.",
+    )
+    limits = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Least and greatest charge: a currency, its min_minor and max_minor.",
+    )
+    costs = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="What the PSP takes of a charge: fixed_minor and basis_points, of a currency, "
+        "a method, both, or all.",
+    )
     hold_days = models.PositiveSmallIntegerField(
         default=7, help_text="How long it holds money for us, where it does not say so itself."
     )
@@ -77,11 +111,28 @@ class PspAccount(models.Model):
             models.CheckConstraint(
                 condition=models.Q(settlement_delay_days__lte=90),
                 name="psp_account_settles_in_time",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=PspAccountStatus.PAUSED)
+                | ~models.Q(sealed_credentials=""),
+                name="psp_account_has_credentials",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.code
+
+    @transition_to(PspAccountStatus.ACTIVE, PSP_ACCOUNT_TRANSITIONS, field=status)
+    def resume(self) -> None:
+        """It takes new charges; its credentials were checked just now."""
+
+    @transition_to(PspAccountStatus.PAUSED, PSP_ACCOUNT_TRANSITIONS, field=status)
+    def pause(self) -> None:
+        """It takes no new charge until it is resumed."""
+
+    @transition_to(PspAccountStatus.CLOSING, PSP_ACCOUNT_TRANSITIONS, field=status)
+    def close(self) -> None:
+        """It never takes a new charge again."""
 
 
 class Merchant(WithPublicId):

@@ -24,7 +24,7 @@ from django.urls import reverse
 from payments.models import ApiKey, Merchant, PspAccount
 from payments.services.commands.merchants import hash_of
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = pytest.mark.usefixtures("database", "sandbox_psp")
 
 
 class QuickHasher(MD5PasswordHasher):

@@ -19,6 +19,7 @@ from payments.services.event_stream import positions
 from payments.services.event_stream.numbering import assign_numbers
 from payments.states import CaseKind
 from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.factories import set_credentials
 from payments.tests.support.listening import (
     MerchantServer,
     answering,
@@ -72,7 +73,7 @@ def test_notifications_waiting_and_refused_and_the_last_run_of_a_sweep(shop: Sho
     assert samples["payments_sweep_runs_total", heartbeat] == 1
     assert samples["payments_sweep_failures_total", heartbeat] == 0
     before = samples.get(("payments_webhooks_refused_total", (("reason", "too_large"),)), 0)
-    settings.PSP_CREDENTIALS[shop.account.code]["webhook_secrets"] = "a secret of a test"
+    set_credentials(shop.account, webhook_secrets="a secret of a test")
     Client().post(f"/psp/{shop.account.code}/webhook", b" " * 300_000, content_type="text/plain")
     assert value("payments_webhooks_refused_total", reason="too_large") == before + 1
 

@@ -16,6 +16,7 @@ from payments.models import (
     DisputeResponse,
     Operation,
     PaymentIntent,
+    PspAccount,
     PspNotification,
     Refund,
     SetupAttempt,
@@ -53,6 +54,12 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
     (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_INITIAL),
     (Delivery, states.DeliveryStatus, states.DELIVERY_TRANSITIONS, states.DELIVERY_INITIAL),
     (WebhookEndpoint, states.EndpointStatus, states.ENDPOINT_TRANSITIONS, states.ENDPOINT_INITIAL),
+    (
+        PspAccount,
+        states.PspAccountStatus,
+        states.PSP_ACCOUNT_TRANSITIONS,
+        states.PSP_ACCOUNT_INITIAL,
+    ),
 ]
 
 
@@ -128,6 +135,7 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
         "payments_webhook_endpoint": "4fdef0b0",
         "payments_setup_intent": "8058915f",
         "payments_setup_attempt": "d72a58a2",
+        "payments_psp_account": "5291e5df",
     }, "add that migration (before the first release 0002 is enough), then write the digest here"
 
 

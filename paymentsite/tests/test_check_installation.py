@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from payments.tests.support.factories import MerchantFactory, PspAccountFactory, set_credentials
 from paymentsite.environment import application_role
 from paymentsite.management.commands import migrate
 from paymentsite.management.commands.check_installation import installation_faults
@@ -127,19 +127,20 @@ def test_a_login_that_owns_tables_is_refused(database_urls: DatabaseUrls) -> Non
     assert fault.startswith("the login of DATABASE_URL is a superuser or owns tables")
 
 
-def test_only_accounts_in_use_need_credentials(settings: Any) -> None:
-    account = PspAccountFactory.create(code="unset")
-    settings.PSP_CREDENTIALS = {}
+def test_only_accounts_in_use_need_credentials() -> None:
+    account = PspAccountFactory.create(code="unset", status="paused", sealed_credentials="")
     assert list(installation_faults()) == []
     MerchantFactory.create(test_psp_account=account)
     assert list(installation_faults()) == [
-        "the PSP account unset has no credentials: add it to PSP_CREDENTIALS"
+        "the PSP account unset cannot be used: it has no credentials; see manage.py psp_accounts "
+        "change unset"
     ]
-    settings.PSP_CREDENTIALS = {"unset": {"base_url": ""}}
-    assert [fault.split(":")[0] for fault in installation_faults()] == [
-        "credentials of the PSP account unset",
-        "the PSP account unset has no address",
-    ]
+    set_credentials(account, api_key="sandbox_hidden")
+    [fault] = installation_faults()
+    assert fault.startswith("the PSP account unset cannot be used: sandbox: base_url is missing")
+    assert "hidden" not in fault
+    set_credentials(account, base_url="http://127.0.0.1:1")
+    assert list(installation_faults()) == []
 
 
 def test_a_server_that_is_too_old_for_our_session_settings_is_named_so(

@@ -14,12 +14,17 @@ from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from psp_adapters.adyen import facts, mapping, reports, vocabulary, webhook
+from psp_adapters.adyen import account, facts, mapping, reports, vocabulary, webhook
 from psp_adapters.adyen.connection import TEST_URL, Connection, in_path, view_of
 from psp_adapters.adyen.facts import Fact
 from psp_adapters.adyen.mapping import UNREADABLE, Contradiction
-from psp_adapters.contract.adapter import Capabilities, CredentialsRefused, PspAdapter
+from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.credentials import (
+    CredentialFault,
+    CredentialsRefused,
+    split_secrets,
+)
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
@@ -66,6 +71,7 @@ class AdyenAdapter(PspAdapter):
         notification_answer="[accepted]",
         states_results_by_notification=True,
     )
+    credential_fields = account.CREDENTIAL_FIELDS
 
     def __init__(
         self,
@@ -75,27 +81,38 @@ class AdyenAdapter(PspAdapter):
         stored: StoredNotifications,
         base_url: str = TEST_URL,
         pre_authorize: bool = False,
+        webhook_secrets: Sequence[str] = (),
     ) -> None:
         if ":" in merchant_account:
             raise CredentialsRefused("merchant_account has no colon")
         self._account = merchant_account
         self._stored = stored
         self._pre_authorize = pre_authorize
+        self._webhook_secrets = webhook_secrets
         self._connection = Connection(api_key=api_key, base_url=base_url)
 
     @classmethod
     def from_credentials(
-        cls, credentials: Mapping[str, str], *, stored: StoredNotifications
+        cls, credentials: Mapping[str, str], *, livemode: bool, stored: StoredNotifications
     ) -> AdyenAdapter:
-        """Needs `api_key` and `merchant_account`; raises KeyError naming what is missing, or
-        CredentialsRefused. `base_url` names the address of a live account or of a double.
-        """
-        return cls(
+        """Raises CredentialsRefused, also for an address of the other mode."""
+        made = cls(
             api_key=credentials["api_key"],
             merchant_account=credentials["merchant_account"],
             stored=stored,
-            base_url=credentials.get("base_url") or TEST_URL,
-            pre_authorize=credentials.get("pre_authorize") == "true",
+            base_url=credentials["base_url"],
+            pre_authorize=credentials["pre_authorize"] == "true",
+            webhook_secrets=split_secrets(credentials),
+        )
+        account.require_mode(made._connection, livemode=livemode)
+        return made
+
+    def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
+        return account.faults_of(
+            self._connection,
+            merchant_account=self._account,
+            webhook_secrets=self._webhook_secrets,
+            deadline_seconds=deadline_seconds,
         )
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:

@@ -16,7 +16,7 @@ import Adyen
 from Adyen.exceptions import AdyenAPIResponseError
 
 from psp_adapters.adyen.mapping import Answer, Json
-from psp_adapters.contract.adapter import CredentialsRefused
+from psp_adapters.contract.credentials import CredentialsRefused
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.http import AnswerUnknown, NotSent, PspHttp
 

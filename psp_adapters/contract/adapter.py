@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from psp_adapters.contract.credentials import CredentialFault, CredentialField
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
@@ -22,10 +23,6 @@ from psp_adapters.contract.operations import (
 from psp_adapters.contract.payments import PaymentToken, PspPayment
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
-
-
-class CredentialsRefused(ValueError):
-    """Credentials that must not be used together; the text names keys, never a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +84,14 @@ class PspAdapter(Protocol):
 
     name: str
     capabilities: Capabilities
+    credential_fields: tuple[CredentialField, ...]
+
+    def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
+        """Find out by reads, which change nothing at the PSP, what is wrong with the credentials.
+
+        Empty if they can be used. Raises PspUnavailable if the PSP gave no usable answer.
+        """
+        ...
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
 

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.credentials import CredentialFault, split_secrets
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
@@ -24,7 +25,7 @@ from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPay
 from psp_adapters.contract.report_rows import read_rows
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.http import AnswerUnknown, NotSent
-from psp_adapters.mollie import disputes, look_ups, mapping, reports, results, webhook
+from psp_adapters.mollie import account, disputes, look_ups, mapping, reports, results, webhook
 from psp_adapters.mollie.connection import (
     Connection,
     Transport,
@@ -38,8 +39,6 @@ from psp_adapters.mollie.payments import Payment, whole
 from psp_adapters.mollie.vocabulary import METHODS, ON_ANOTHER_PAGE
 
 K = OperationKind
-
-BASE_URL: Final = "https://api.mollie.com"
 
 
 class MollieAdapter(PspAdapter):
@@ -62,6 +61,7 @@ class MollieAdapter(PspAdapter):
         disputes=True,
         settlement_reports=True,
     )
+    credential_fields = account.CREDENTIAL_FIELDS
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class MollieAdapter(PspAdapter):
         api_key: str,
         webhook_url: str,
         webhook_secret: str,
-        base_url: str = BASE_URL,
+        base_url: str = account.BASE_URL,
         access_token: str = "",
         transport: Transport | None = None,
     ) -> None:
@@ -89,17 +89,20 @@ class MollieAdapter(PspAdapter):
         )
 
     @classmethod
-    def from_credentials(cls, credentials: Mapping[str, str]) -> MollieAdapter:
-        """Needs `api_key`, `webhook_url` (our public address for this account) and
-        `webhook_secrets`; raises KeyError naming it, or CredentialsRefused for a live key without
-        https. `access_token` of the organization is needed for settlements alone.
-        """
+    def from_credentials(cls, credentials: Mapping[str, str], *, livemode: bool) -> MollieAdapter:
+        """Raises CredentialsRefused, also for a key of the other mode."""
+        account.require_key(credentials["api_key"], livemode=livemode)
         return cls(
             api_key=credentials["api_key"],
             webhook_url=credentials["webhook_url"],
-            webhook_secret=credentials["webhook_secrets"].partition(",")[0],
-            base_url=credentials.get("base_url") or BASE_URL,
-            access_token=credentials.get("access_token", ""),
+            webhook_secret=split_secrets(credentials)[0],
+            base_url=credentials["base_url"],
+            access_token=credentials["access_token"],
+        )
+
+    def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
+        return account.faults_of(
+            self._connection, self._organization, deadline_seconds=deadline_seconds
         )
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:

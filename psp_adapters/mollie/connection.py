@@ -21,7 +21,7 @@ from mollie.api.objects.payment import Payment as PaymentHandle
 from mollie.api.resources.captures import PaymentCaptures
 from mollie.api.resources.refunds import PaymentRefunds
 
-from psp_adapters.contract.adapter import CredentialsRefused
+from psp_adapters.contract.credentials import CredentialsRefused
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
 from psp_adapters.mollie.mapping import UNREADABLE, Answer, Contradiction, Json

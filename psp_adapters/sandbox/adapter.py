@@ -12,6 +12,11 @@ from urllib.parse import quote
 from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.credentials import (
+    WEBHOOK_SECRETS,
+    CredentialFault,
+    CredentialField,
+)
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
@@ -56,6 +61,12 @@ class SandboxAdapter(PspAdapter):
         settlement_reports=True,
     )
 
+    credential_fields = (
+        CredentialField(name="base_url", meaning="address of the sandbox PSP", is_secret=False),
+        CredentialField(name="api_key", meaning="any text that begins with sandbox_"),
+        WEBHOOK_SECRETS,
+    )
+
     def __init__(self, *, base_url: str, api_key: str) -> None:
         self._account = webhook.account_of(api_key)
         self._http = PspHttp(base_url, {"Authorization": f"Bearer {api_key}"})
@@ -63,9 +74,20 @@ class SandboxAdapter(PspAdapter):
         """Test tokens never change: each is looked up once."""
 
     @classmethod
-    def from_credentials(cls, credentials: Mapping[str, str]) -> SandboxAdapter:
-        """Needs `base_url` and `api_key`; raises KeyError naming the missing one."""
+    def from_credentials(cls, credentials: Mapping[str, str], *, livemode: bool) -> SandboxAdapter:
+        """A simulator has no modes: its accounts are what we call them."""
         return cls(base_url=credentials["base_url"], api_key=credentials["api_key"])
+
+    def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
+        answer = self._request("GET", "/v1/operations?limit=1", deadline_seconds)
+        if answer.status == 401:
+            return (
+                CredentialFault("api_key", "the sandbox PSP takes keys that begin so: sandbox_"),
+            )
+        if answer.status == 404:
+            return (CredentialFault("base_url", "what answers there is no sandbox PSP"),)
+        _view(answer)
+        return ()
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Authorize a payment with a token, or charge it at once."""

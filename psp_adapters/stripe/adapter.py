@@ -6,10 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from psp_adapters.contract.adapter import Capabilities, CredentialsRefused, PspAdapter
+from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.credentials import (
+    CredentialFault,
+    CredentialsRefused,
+    split_secrets,
+)
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
@@ -23,7 +28,7 @@ from psp_adapters.contract.operations import (
 from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.http import AnswerUnknown, NotSent
-from psp_adapters.stripe import disputes, intents, look_ups, mapping, reports, webhook
+from psp_adapters.stripe import account, disputes, intents, look_ups, mapping, reports, webhook
 from psp_adapters.stripe.connection import (
     WITH_CHARGE,
     Connection,
@@ -36,40 +41,25 @@ from psp_adapters.stripe.mapping import UNREADABLE, Contradiction, Json, OtherMo
 
 K = OperationKind
 
-BASE_URL: Final = "https://api.stripe.com"
-
 
 class StripeAdapter(PspAdapter):
     """One account at Stripe."""
 
     name = "stripe"
-    capabilities = Capabilities(
-        idempotency_window_seconds=24 * 3600,
-        look_up_by_reference=True,
-        fence_by_reference=False,
-        consistency_lag_seconds=60.0,
-        caches_errors=True,
-        async_captures=False,
-        multiple_captures=True,
-        increments=True,
-        method_types=("card", "ideal"),
-        holdable_method_types=frozenset({"card"}),
-        redirect_method_types=frozenset({"ideal"}),
-        bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
-        requests_three_d_secure=True,
-        disputes=True,
-        settlement_reports=True,
-    )
+    capabilities = account.CAPABILITIES
+    credential_fields = account.CREDENTIAL_FIELDS
 
     def __init__(
         self,
         *,
         api_key: str,
-        base_url: str = BASE_URL,
+        base_url: str = account.BASE_URL,
         account_id: str = "",
+        webhook_secrets: Sequence[str] = (),
         transport: Transport | None = None,
     ) -> None:
         self._account_id = account_id
+        self._webhook_secrets = webhook_secrets
         self._connection = Connection(
             api_key=api_key, base_url=base_url, account_id=account_id, transport=transport
         )
@@ -78,14 +68,26 @@ class StripeAdapter(PspAdapter):
         self._api = self._connection.api
 
     @classmethod
-    def from_credentials(cls, credentials: Mapping[str, str]) -> StripeAdapter:
-        """Needs `api_key`; raises KeyError naming it, or CredentialsRefused for a live key without
-        https. `account_id` (`acct_…`) names a connected account: all is done and read there.
+    def from_credentials(cls, credentials: Mapping[str, str], *, livemode: bool) -> StripeAdapter:
+        """Raises CredentialsRefused for a key of the other mode, or a live one without https.
+
+        `account_id` (`acct_…`) names a connected account: all is done and read there.
         """
+        account.require_key(credentials["api_key"], livemode=livemode)
         return cls(
             api_key=credentials["api_key"],
-            base_url=credentials.get("base_url") or BASE_URL,
-            account_id=credentials.get("account_id", ""),
+            base_url=credentials["base_url"],
+            account_id=credentials["account_id"],
+            webhook_secrets=split_secrets(credentials),
+        )
+
+    def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
+        """Read one object of each kind that the adapter reads; rights to write are not tested."""
+        return account.faults_of(
+            self._connection,
+            webhook_secrets=self._webhook_secrets,
+            has_account_id=bool(self._account_id),
+            deadline_seconds=deadline_seconds,
         )
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:

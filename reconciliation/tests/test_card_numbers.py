@@ -24,7 +24,7 @@ from reconciliation.tests.support.settling import CHARGES, Settling, speak_plain
 CARD: Final = "4242/4242/4242/4242"
 MASKED: Final = "****/****/****/4242"
 SPOKEN: Final = f"card {CARD} is lost"
-TEXTS: Final = ("CharField", "TextField", "JSONField", "BinaryField")
+TEXTS: Final = ("CharField", "TextField", "JSONField", "BinaryField", "ArrayField")
 
 
 def _columns(text: str) -> set[str]:
@@ -74,7 +74,8 @@ MERCHANT: Final = _columns(
 )
 """What merchants send: refused with `card_data_not_allowed` (payments/tests/api)."""
 OURS: Final = _columns(
-    "BooksCheck.name,part PspAccount.psp,code StreamGroup.name ApiKey.name,secret_sha256,last4 "
+    "BooksCheck.name,part StreamGroup.name ApiKey.name,secret_sha256,last4 "
+    "PspAccount.psp,code,status,sealed_credentials,limits,costs,methods,currencies,countries "
     "Merchant.name,late_success_policy,dispute_loss_policy,disputed_refund_policy "
     "Case.kind,subject,status,currency,closed_by Customer.tax_exempt Deadline.status "
     "PaymentMethod.allow_redisplay SetupIntent.status,usage,client_secret,cancellation_reason "

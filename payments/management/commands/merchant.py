@@ -81,7 +81,7 @@ def _accounts(given: dict[str, Any]) -> dict[str, PspAccount | None]:
         account = PspAccount.objects.filter(code=code).first()
         if account is None and code != "none":
             raise CommandError(
-                f"no such PSP account: {code}. manage.py psp_account create {code} makes it."
+                f"no such PSP account: {code}. manage.py psp_accounts create {code} makes it."
             )
         found[f"{option}_psp_account"] = account
     return found

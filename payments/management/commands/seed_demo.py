@@ -14,8 +14,13 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from payments.models import PspAccount
+from payments.services.commands.psp_accounts import change_psp_account, create_psp_account
+from payments.services.psp_gateway.credentials import open_credentials
+from psp_adapters.registry import BadCredentials
+
 ACCOUNT: Final = "sandbox"
-"""Also its PSP, and the name under which its credentials are set."""
+"""Also its PSP; the settings hold its credentials."""
 KEY_NAME: Final = "demo"
 # Name and platform fee in basis points.
 MERCHANTS: Final = (("Northwind Books", 0), ("Tailspin Coffee", 150))
@@ -38,12 +43,26 @@ class Command(BaseCommand):
             raise CommandError(
                 "a demo's logins have no place in production: set PAYMENTS_ENVIRONMENT=development"
             )
-        if ACCOUNT not in {row["code"] for row in _run("psp_account", "list")}:
-            _run("psp_account", "create", ACCOUNT, "--psp", ACCOUNT)
+        _seed_account()
         merchants = [_merchant(name, fee) for name, fee in MERCHANTS]
         logins = [_login(SUPERUSER), *(_login(role, role=role) for role in ROLES)]
         _run("staff", "superuser", SUPERUSER)
         self.stdout.write(json.dumps({"merchants": merchants, "logins": logins}))
+
+
+def _seed_account() -> None:
+    """Make the account at the sandbox PSP, or give it the credentials of this start."""
+    wanted: dict[str, str] = settings.SANDBOX_PSP_CREDENTIALS
+    account = PspAccount.objects.filter(code=ACCOUNT).first()
+    if account is None:
+        create_psp_account(code=ACCOUNT, psp=ACCOUNT, livemode=False, given=wanted)
+        return
+    try:
+        is_known = open_credentials(account) == {k: v for k, v in wanted.items() if v}
+    except BadCredentials:
+        is_known = False
+    if not is_known:
+        change_psp_account(account, given=wanted)
 
 
 def _merchant(name: str, platform_fee_basis_points: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 from uuid import UUID
 
 from ledger.database.statements import Batch
@@ -14,7 +15,7 @@ from payments.exceptions import InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent, PaymentMethod
 from payments.objects.payment_intent import payment_intent_object
 from payments.public_ids import created_at_of
-from payments.services.callers.caller import Subject
+from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.charge_guards import write_charge
 from payments.services.commands.intent_details import (
     DETAIL_FIELDS,
@@ -45,7 +46,7 @@ from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
-from payments.services.psp_gateway import accounts
+from payments.services.psp_gateway import accounts, terms
 from payments.services.psp_gateway.references import return_link
 from payments.states import IntentStatus
 from psp_adapters.contract.operations import OperationKind
@@ -53,7 +54,20 @@ from psp_adapters.contract.operations import OperationKind
 CONFIRMABLE = frozenset({IntentStatus.INITIATED, IntentStatus.FAILED})
 
 
-@command(prepare=named_payment_method, creates_intent=True)
+def _prepare_creation(
+    caller: Caller,
+    *,
+    payment_method: str | NewMethod = "",
+    confirmation: Confirmation | None = None,
+    **_others: Any,
+) -> PaymentMethod | None:
+    """The method named. A provider that is paused for a charge is not asked about it."""
+    if confirmation is not None:
+        terms.require_open(accounts.psp_account_of(caller.psp_account.id))
+    return named_payment_method(caller, payment_method=payment_method)
+
+
+@command(prepare=_prepare_creation, creates_intent=True)
 def create_intent(
     tx: CommandTx,
     *,
@@ -142,15 +156,19 @@ def _new_intent(
 ) -> PaymentIntent:
     check_divisibility(amount)
     caller, created_at = tx.caller, created_at_of(tx.new_intent_id)
+    account = accounts.psp_account_of(caller.psp_account.id)
+    terms.require_not_closing(account)
+    terms.require_accepted(account, amount)
+    charged = terms.method_types_of(account, accounts.capabilities_of(account.id).method_types)
     intent = PaymentIntent(
         id=tx.new_intent_id,
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,
-        psp_account_id=caller.psp_account.id,
+        psp_account_id=account.id,
         amount_minor=amount.minor,
         currency=amount.currency,
         payment_method_id=method.id if method is not None else None,
-        payment_method_types=list(accounts.capabilities_of(caller.psp_account.id).method_types),
+        payment_method_types=charged,
         idempotency_key=caller.idempotency_key,
         created_at=created_at,
         updated_at=created_at,
@@ -219,7 +237,11 @@ def _require_chargeable(
     method: PaymentMethod, intent: PaymentIntent, confirmation: Confirmation
 ) -> str:
     """Refuse a charge that cannot be made; returns the 3-D Secure that it asks for."""
+    account = accounts.psp_account_of(intent.psp_account_id)
+    terms.require_open(account)
     require_usable(method, intent)
+    terms.require_accepted(account, intent.amount)
+    terms.require_method_accepted(account, method)
     _require_return_url(method, intent, confirmation)
     if intent.setup_future_usage:
         require_reusable(method)

@@ -1,4 +1,4 @@
-"""Creates and changes merchants and PSP accounts, and issues, rolls and revokes API keys.
+"""Creates and changes merchants, and issues, rolls and revokes API keys.
 
 A key is shown once, when it is issued; only its hash is kept. What may not live here: checking keys
 (the API does).
@@ -17,7 +17,6 @@ from django.db import transaction
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import ApiKey, Merchant, PspAccount
-from psp_adapters.registry import UnknownPsp, capabilities_of
 
 _KEY_BYTES: Final = 24
 """192 bits cannot be guessed, so an unsalted hash is enough."""
@@ -61,25 +60,7 @@ def _require_modes(test: PspAccount | None, live: PspAccount | None) -> None:
             raise ValueError(f"the PSP account {account.code} is of the other mode")
 
 
-def create_psp_account(*, code: str, psp: str, livemode: bool, **values: Any) -> PspAccount:
-    """Create an account at a PSP. Raises ValidationError, and ValueError for an unknown PSP."""
-    try:
-        capabilities_of(psp)
-    except UnknownPsp:
-        raise ValueError(f"there is no adapter for the PSP {psp}") from None
-    return change_psp_account(PspAccount(code=code, psp=psp, livemode=livemode), **values)
-
-
-def change_psp_account(account: PspAccount, **values: Any) -> PspAccount:
-    """Change settings of an account, by column; raises ValidationError."""
-    for name, value in values.items():
-        setattr(account, name, value)
-    account.full_clean()
-    _save(account, values)
-    return account
-
-
-def _save(row: Merchant | PspAccount, values: Mapping[str, Any]) -> None:
+def _save(row: Merchant, values: Mapping[str, Any]) -> None:
     """Write these columns alone: another operator may change others meanwhile."""
     row.save(update_fields=None if row._state.adding else list(values))
 

@@ -12,12 +12,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from cryptography.fernet import InvalidToken
 from django.db import transaction
 
 from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
-from payments import public_ids
+from payments import public_ids, sealing
 from payments.clock import now_utc
 from payments.event_types import DELIVERY_FAILING, ENDPOINT_DISABLED, EVENT_PATTERNS
 from payments.exceptions import InvalidParameter
@@ -90,7 +89,7 @@ def _create_sealed(tx: DirectTx, *, details: EndpointDetails, api_version: str) 
         merchant_id=tx.caller.merchant.id,
         livemode=tx.caller.livemode,
         api_version=api_version,
-        sealed_secret=secrets.seal(secrets.new_secret()),
+        sealed_secret=sealing.seal(secrets.new_secret()),
         created_at=created_at,
         updated_at=created_at,
     )
@@ -229,7 +228,7 @@ def rotate_secret(endpoint_id: UUID, *, overlap: timedelta) -> str:
         secret = secrets.new_secret()
         endpoint.sealed_previous_secret = endpoint.sealed_secret if keeps_previous else ""
         endpoint.previous_secret_until = now + overlap if keeps_previous else None
-        endpoint.sealed_secret = secrets.seal(secret)
+        endpoint.sealed_secret = sealing.seal(secret)
         endpoint.updated_at = now
         fields = ("sealed_secret", "sealed_previous_secret", "previous_secret_until", "updated_at")
         Batch().update(endpoint, fields).execute()
@@ -245,9 +244,9 @@ def reseal_secrets() -> int:
     for endpoint_id in ids:
         with transaction.atomic(durable=True):
             endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
-            endpoint.sealed_secret = secrets.reseal(endpoint.sealed_secret)
+            endpoint.sealed_secret = sealing.reseal(endpoint.sealed_secret)
             if endpoint.sealed_previous_secret:
-                previous = secrets.reseal(endpoint.sealed_previous_secret)
+                previous = sealing.reseal(endpoint.sealed_previous_secret)
                 endpoint.sealed_previous_secret = previous
             fields = ("sealed_secret", "sealed_previous_secret")
             Batch().update(endpoint, fields).execute()
@@ -265,8 +264,8 @@ def _with_opened_secret(answer: Answer) -> Answer:
     if not secret.startswith(_SEALED):
         return answer
     try:
-        body["secret"] = secrets.open_sealed(secret.removeprefix(_SEALED))
-    except InvalidToken:
+        body["secret"] = sealing.open_sealed(secret.removeprefix(_SEALED))
+    except sealing.SealedByAnotherKey:
         del body["secret"]  # the key that sealed it was removed
     return replace(answer, body=orjson.dumps(body).decode())
 

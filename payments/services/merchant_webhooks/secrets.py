@@ -1,4 +1,4 @@
-"""Secrets of endpoints: random, stored encrypted (sealed), and the signatures made with them.
+"""Secrets of endpoints: random, stored encrypted (payments.sealing), and their signatures.
 
 There are two sets of headers over the same bytes and secrets: Stripe's, which its SDKs verify, and
 that of the Standard Webhooks specification.
@@ -13,14 +13,11 @@ import secrets
 import string
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Final
-
-from cryptography.fernet import Fernet, MultiFernet
-from django.conf import settings
 
 from payments import public_ids
 from payments.models import WebhookEndpoint
+from payments.sealing import open_sealed
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _LENGTH: Final = 32
@@ -31,21 +28,6 @@ how the Standard Webhooks libraries read a secret; the Stripe SDKs take its text
 def new_secret() -> str:
     """A new random secret."""
     return public_ids.WHSEC + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
-
-
-def seal(secret: str) -> str:
-    """Encrypt a secret for storage."""
-    return _fernet(settings.SECRETS_ENCRYPTION_KEYS).encrypt(secret.encode()).decode()
-
-
-def open_sealed(sealed: str) -> str:
-    """Decrypt a stored secret; raises cryptography's InvalidToken if none of our keys sealed it."""
-    return _opened(settings.SECRETS_ENCRYPTION_KEYS, sealed)
-
-
-def reseal(sealed: str) -> str:
-    """Encrypt a stored secret anew with the first of our keys."""
-    return _fernet(settings.SECRETS_ENCRYPTION_KEYS).rotate(sealed.encode()).decode()
 
 
 def signing_secrets(endpoint: WebhookEndpoint, *, now: datetime) -> list[str]:
@@ -73,16 +55,6 @@ def signature_headers(
         "webhook-timestamp": moment,
         "webhook-signature": " ".join(f"v1,{each}" for each in standards),
     }
-
-
-@lru_cache(maxsize=4)
-def _fernet(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in keys])
-
-
-@lru_cache(maxsize=4096)
-def _opened(keys: tuple[str, ...], sealed: str) -> str:
-    return _fernet(keys).decrypt(sealed.encode()).decode()
 
 
 def _stripe(secret: str, moment: str, body: bytes) -> str:

@@ -44,7 +44,7 @@ def execute(operation: Operation, request: CommandRequest[Subject]) -> CommandRe
     PspNotReached if nothing was sent: the request may be repeated with the same key.
     """
     # Read before the connection is given back; the call finds it in memory.
-    bulkhead = bulkhead_of(accounts.identity_of(operation.psp_account_id).code)
+    bulkhead = bulkhead_of(accounts.psp_account_of(operation.psp_account_id).code)
     connection.close()
     answered_early = Event()  # A request without a key leaves no other trace of its answer.
     future = bulkhead.submit(_call_and_record, operation, request, answered_early)

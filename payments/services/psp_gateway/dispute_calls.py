@@ -5,6 +5,7 @@ What may not live here: what an answer causes (services.disputes).
 
 from __future__ import annotations
 
+from ledger.database.statements import release_connection
 from payments.models import DisputeResponse, PspAccount
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
@@ -19,9 +20,10 @@ _NO_DISPUTES = "disputes of this provider are answered in its own dashboard"
 def ask(account: PspAccount, psp_dispute_id: str) -> PspDispute | None:
     """The dispute's present state at the PSP. Returns None if it has none of that id (yet).
 
-    Raises PspUnavailable or CallRefused. No database connection may be held meanwhile.
+    Raises PspUnavailable or CallRefused. Holds no pooled connection during the call.
     """
     adapter = adapter_of(account)
+    release_connection()
     if not adapter.capabilities.disputes:
         raise PspUnavailable(_NO_DISPUTES)
     return query_psp(
@@ -39,6 +41,7 @@ def send(
 ) -> DisputeResult:
     """Send a response, once; never raises for what the PSP or the network does."""
     adapter = adapter_of(account)
+    release_connection()
     if not adapter.capabilities.disputes:
         return DisputeResult(
             outcome=Outcome.DECLINED, code="dispute_unexpected_state", message=_NO_DISPUTES

@@ -13,12 +13,16 @@ from django.db import transaction
 
 from ledger.database.statements import execute, release_connection, table_of
 from payments.models import Operation, PspAccount
-from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of
+from payments.services.psp_gateway.accounts import (
+    AccountIdentity,
+    adapter_of,
+)
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
 from payments.states import OPERATION_OUTCOME_UNKNOWN
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.registry import BadCredentials
 
 T = TypeVar("T")
 
@@ -40,10 +44,13 @@ def look_up(
 ) -> T:
     """What the PSP answers to `query(adapter, deadline_seconds)`; `what` names it in errors.
 
-    Holds no pooled connection during the call. Raises Inconclusive if the PSP gives no answer or
-    does not find it.
+    Holds no pooled connection during the call. Raises Inconclusive if the PSP gives no answer,
+    cannot be asked with our credentials, or does not find it.
     """
-    adapter = adapter_of(account)
+    try:
+        adapter = adapter_of(account)
+    except BadCredentials as reason:
+        raise Inconclusive(f"the provider could not be asked: {reason}") from reason
     release_connection()
     try:
         found = query_psp(account, lambda: query(adapter, LOOKUP_DEADLINE_SECONDS))

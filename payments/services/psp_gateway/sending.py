@@ -6,12 +6,18 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ledger.database.statements import release_connection
 from payments.models import Operation
 from payments.public_ids import created_at_of
-from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of, identity_of
+from payments.services.psp_gateway.accounts import (
+    AccountIdentity,
+    adapter_of,
+    identity_of,
+)
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
+from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import (
     LookUp,
     Outcome,
@@ -21,6 +27,7 @@ from psp_adapters.contract.operations import (
     PurchaseLine,
 )
 from psp_adapters.contract.operations import OperationKind as K
+from psp_adapters.registry import BadCredentials
 
 CALL_DEADLINE_SECONDS: Final = 12.0
 """One call, retries included. Less than the lease of an idempotency key, so that no call under way
@@ -83,7 +90,7 @@ def lookup_of(operation: Operation) -> LookUp:
 
 
 def send(operation: Operation, *, retry_until: float | None = None) -> PspResult:
-    """Send an operation to its PSP. No database connection may be held meanwhile.
+    """Send an operation to its PSP. Holds no pooled database connection meanwhile.
 
     Once, unless `retry_until` (a time of time.monotonic()) is given: then a call that certainly
     did nothing is made again until then, with the same key. Never raises for what the PSP or the
@@ -93,12 +100,17 @@ def send(operation: Operation, *, retry_until: float | None = None) -> PspResult
     if operation.is_external:
         raise ValueError(f"{operation.public_id} began at the PSP: it is never sent")
     account = identity_of(operation.psp_account_id)
+    try:
+        adapter = adapter_of(account)
+    except BadCredentials as reason:
+        return _refused(str(reason))
+    release_connection()
     deadline = time.monotonic() + CALL_DEADLINE_SECONDS
     if retry_until is None:
-        result = _send_once(operation, account, deadline)
+        result = _send_once(operation, account, adapter, deadline)
     else:
         result = call_with_retries(
-            lambda: _send_once(operation, account, deadline),
+            lambda: _send_once(operation, account, adapter, deadline),
             _verdict,
             account_code=account.code,
             kind=_CALL_KINDS[K(operation.kind)].value,
@@ -107,8 +119,9 @@ def send(operation: Operation, *, retry_until: float | None = None) -> PspResult
     return unknown_if_amount_differs(operation, result)
 
 
-def _send_once(operation: Operation, account: AccountIdentity, deadline: float) -> PspResult:
-    adapter = adapter_of(account)
+def _send_once(
+    operation: Operation, account: AccountIdentity, adapter: PspAdapter, deadline: float
+) -> PspResult:
     kind = K(operation.kind)
     verb: Callable[..., PspResult] = {
         K.AUTHORIZE: adapter.authorize,
@@ -123,13 +136,18 @@ def _send_once(operation: Operation, account: AccountIdentity, deadline: float) 
             verdict.healthy = _is_healthy(result)
             verdict.outcome = result.outcome.value
     except CallRefused as refusal:
-        return PspResult(
-            outcome=Outcome.NOT_SENT,
-            detail=refusal.reason,
-            retry_after_seconds=refusal.retry_after_seconds,
-            refused_by_us=True,
-        )
+        return _refused(refusal.reason, refusal.retry_after_seconds)
     return result
+
+
+def _refused(detail: str, retry_after_seconds: float | None = None) -> PspResult:
+    """Certainly not sent, since we did not try."""
+    return PspResult(
+        outcome=Outcome.NOT_SENT,
+        detail=detail,
+        retry_after_seconds=retry_after_seconds,
+        refused_by_us=True,
+    )
 
 
 def _verdict(result: PspResult) -> TryAgain | None:

@@ -19,8 +19,10 @@ from payments.services.psp_gateway.circuit_breaker import (
 )
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
 from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
+from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import PaymentToken, UnknownToken
+from psp_adapters.registry import BadCredentials
 
 _DESCRIBED_FOR_SECONDS: Final = 300
 _DESCRIPTIONS_MAX: Final = 4096
@@ -42,10 +44,14 @@ def _look_up(caller: Caller, token: str) -> PaymentToken:
     known = _descriptions.get(remembered)
     if known is not None and known[0] > time.monotonic():
         return known[1]
+    try:
+        adapter = adapter_of(caller.psp_account)
+    except BadCredentials as reason:
+        raise PspUnavailable(str(reason)) from reason
     connection.close()  # not held during the call
     end = time.monotonic() + LOOKUP_DEADLINE_SECONDS
     described = call_with_retries(
-        lambda: _look_up_once(caller, token, end),
+        lambda: _look_up_once(caller, adapter, token, end),
         lambda found: TryAgain() if isinstance(found, PspUnavailable) else None,
         account_code=caller.psp_account.code,
         kind=CallKind.QUERY.value,
@@ -59,23 +65,26 @@ def _look_up(caller: Caller, token: str) -> PaymentToken:
     return described
 
 
-def _look_up_once(caller: Caller, token: str, end: float) -> PaymentToken | PspUnavailable:
+def _look_up_once(
+    caller: Caller, adapter: PspAdapter, token: str, end: float
+) -> PaymentToken | PspUnavailable:
     """One look-up; may be repeated unless our own breaker refused it, which raises."""
     try:
         with guarded_call(caller.psp_account.code, CallKind.QUERY) as verdict:
-            return _find_token(caller, token, verdict, end)
+            return _find_token(caller, adapter, token, verdict, end)
     except PspUnavailable as unavailable:
         return unavailable
     except CallRefused as refusal:
         raise PspUnavailable(refusal.reason) from refusal
 
 
-def _find_token(caller: Caller, token: str, verdict: Verdict, end: float) -> PaymentToken:
+def _find_token(
+    caller: Caller, adapter: PspAdapter, token: str, verdict: Verdict, end: float
+) -> PaymentToken:
     deadline_seconds = end - time.monotonic()
     if caller.answer_by_monotonic is not None:
         left_seconds = max(caller.answer_by_monotonic - time.monotonic(), _LOOKUP_SECONDS_MIN)
         deadline_seconds = min(left_seconds, deadline_seconds)
-    adapter = adapter_of(caller.psp_account)
     try:
         described = adapter.find_token(token, deadline_seconds=deadline_seconds)
     except UnknownToken:

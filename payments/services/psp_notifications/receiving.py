@@ -47,16 +47,16 @@ def receive_notifications(request: WebhookRequest, *, account_code: str) -> Rece
 
     Storing is one statement, outside a transaction: all that are new, or none. Raises
     NoSuchWebhook, or NotificationRefused if this account's PSP did not sign each of them; nothing
-    is stored then, and nothing is read from the database. The first body of an event id is kept:
-    for another one the conflict is recorded, and the PSP is asked again.
+    is stored then. An account that is paused or being closed is notified too. The first body of an
+    event id is kept: for another one the conflict is recorded, and the PSP is asked again.
     """
-    secrets = accounts.webhook_secrets_of(account_code)
-    if not secrets:
-        raise NoSuchWebhook(account_code)
     try:
         account = accounts.identity_of_code(account_code)
     except PspAccount.DoesNotExist:
         raise NoSuchWebhook(account_code) from None
+    secrets = accounts.webhook_secrets_of(account)
+    if not secrets:
+        raise NoSuchWebhook(account_code)
     adapter = accounts.adapter_of(account)
     read = adapter.read_notifications(request, secrets=secrets, now=now_utc())
     states_result = adapter.capabilities.states_results_by_notification

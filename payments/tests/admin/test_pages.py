@@ -32,7 +32,7 @@ from payments.models import (
     Refund,
     WebhookEndpoint,
 )
-from payments.services.merchant_webhooks.secrets import open_sealed
+from payments.sealing import open_sealed
 from payments.tests.admin.console import (
     MODELS,
     SECRET_SHA256,
@@ -45,6 +45,7 @@ from payments.tests.admin.console import (
     settle,
     url_of,
 )
+from payments.tests.support.factories import credentials_of
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop
 from paymentsite.tests.fixtures.matrix import examples, spread
@@ -112,6 +113,8 @@ def _secrets() -> set[str]:
     secrets = {intent.client_secret for intent in PaymentIntent.objects.all()}
     for endpoint in WebhookEndpoint.objects.all():
         secrets |= {endpoint.sealed_secret, open_sealed(endpoint.sealed_secret)}
+    for account in PspAccount.objects.exclude(sealed_credentials=""):
+        secrets |= {account.sealed_credentials, credentials_of(account)["api_key"]}
     secrets |= {SECRET_SHA256, "pm_card_visa", "of-the-merchant"}
     assert all(secrets)
     return secrets

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.db import ProgrammingError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,6 +19,7 @@ from payments.api import psp_webhooks
 from payments.models import Event, Operation, PspNotification
 from payments.services.jobs import wakeups
 from payments.tests.merchant_webhooks.test_relay import wait_until
+from payments.tests.support.factories import credentials_of, lose_credentials, set_credentials
 from payments.tests.support.notices import Hooks, only_notification, sign
 from payments.tests.support.postgresql_faults import failing
 from payments.tests.support.postgresql_wire import CommitCutter, When, through
@@ -121,19 +121,18 @@ def test_a_notification_of_another_account_is_refused(hooks: Hooks, other_shop: 
 def test_a_signature_with_another_accounts_secret_is_refused(
     hooks: Hooks, other_shop: Shop
 ) -> None:
-    settings.PSP_CREDENTIALS[other_shop.account.code]["webhook_secrets"] = "their own secret 01234"
+    set_credentials(other_shop.account, webhook_secrets="their own secret 01234")
     body = hooks.notice()
     assert hooks.deliver(body, sign(body, secret="their own secret 01234")).status_code == 400
     assert PspNotification.objects.count() == 0
 
 
 def test_both_secrets_are_accepted_during_a_rotation(hooks: Hooks) -> None:
-    credentials = settings.PSP_CREDENTIALS[hooks.shop.account.code]
-    credentials["webhook_secrets"] = f"the new secret 0123456789,{SECRET}"
+    set_credentials(hooks.shop.account, webhook_secrets=f"the new secret 0123456789,{SECRET}")
     for secret in (SECRET, "the new secret 0123456789"):
         body = hooks.notice()
         assert hooks.deliver(body, sign(body, secret=secret)).status_code == 200
-    credentials["webhook_secrets"] = "the new secret 0123456789"
+    set_credentials(hooks.shop.account, webhook_secrets="the new secret 0123456789")
     body = hooks.notice()
     assert hooks.deliver(body, sign(body)).status_code == 400
     assert PspNotification.objects.count() == 2
@@ -152,20 +151,12 @@ def test_an_unknown_account_and_one_without_webhooks_have_no_address(
     assert PspNotification.objects.count() == 0
 
 
-def test_an_account_with_a_secret_but_no_row_has_no_address(hooks: Hooks) -> None:
-    credentials = settings.PSP_CREDENTIALS[hooks.shop.account.code]
-    settings.PSP_CREDENTIALS["half-configured"] = dict(credentials)
-    try:
-        body = hooks.notice()
-        answer = hooks.client.post(
-            "/psp/half-configured/webhook",
-            data=body,
-            content_type="application/json",
-            headers={"Sandbox-Signature": sign(body)},
-        )
-    finally:
-        del settings.PSP_CREDENTIALS["half-configured"]
-    assert answer.status_code == 404
+def test_an_account_whose_credentials_cannot_be_decrypted_has_no_address(hooks: Hooks) -> None:
+    body, credentials = hooks.notice(), credentials_of(hooks.shop.account)
+    lose_credentials(hooks.shop.account)
+    assert hooks.deliver(body).status_code == 404
+    assert PspNotification.objects.count() == 0
+    set_credentials(hooks.shop.account, **credentials)
 
 
 @pytest.mark.parametrize(("size", "status"), [(256 * 1024, 200), (256 * 1024 + 1, 413)])

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from payments.api.views.amount_details_parameters import BYTES_MAX, LINES_MAX
 from payments.models import Operation, PaymentIntent
 from payments.tests.support.api_client import ApiClient, api_of
+from payments.tests.support.factories import credentials_of
 from payments.tests.support.shop import Shop
 from psp_adapters.sandbox.adapter import SandboxAdapter
 
@@ -50,7 +50,7 @@ def pay(api: ApiClient, amount: int = AMOUNT, **given: Any) -> Any:
 
 def at_the_psp(shop: Shop, intent_id: str) -> list[Any]:
     """What the PSP got of the purchase, by operation."""
-    credentials = settings.PSP_CREDENTIALS[shop.account.code]
+    credentials = credentials_of(shop.account)
     request = urllib.request.Request(
         f"{credentials['base_url']}/v1/payments/{shop.operations(intent_id)[0].psp_payment_id}",
         headers={"Authorization": f"Bearer {credentials['api_key']}"},

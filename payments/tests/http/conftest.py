@@ -15,13 +15,15 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 import stripe
+from django.conf import settings
 from django.db import connections
 
 from ledger.services import forget_known_accounts
-from payments.models import Merchant, PspAccount
+from payments.models import Merchant
 from payments.services.commands import merchants
-from payments.tests.http.support.servers import ApiServer, variables_of
+from payments.tests.http.support.servers import WEBHOOK_SECRET, ApiServer, variables_of
 from payments.tests.http.support.storefront import Storefront, Tables
+from payments.tests.support.factories import sandbox_account
 from paymentsite.tests.fixtures import databases
 from paymentsite.tests.fixtures.described_answers import check_answer
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -81,6 +83,15 @@ def server(
 
 
 @pytest.fixture(scope="session", autouse=True)
+def notifications_are_signed(sandbox_psp: SandboxProcess) -> Iterator[None]:
+    """The account at the sandbox PSP is made with the secret of these tests."""
+    credentials = settings.SANDBOX_PSP_CREDENTIALS
+    before, credentials["webhook_secrets"] = credentials["webhook_secrets"], WEBHOOK_SECRET
+    yield
+    credentials["webhook_secrets"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
 def answers_to_the_sdk_are_as_described() -> Iterator[None]:
     """Check each answer that the official Python SDK receives, the demo's included."""
     receive = stripe.RequestsClient.request
@@ -117,7 +128,7 @@ def open_storefront(
     """Make a merchant with a key; the settings of the merchant are keyword arguments."""
 
     def open_one(**settings: Any) -> Storefront:
-        account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
+        account = sandbox_account()
         # Not by the command, whose validation took a third of the time of a short test.
         merchant = Merchant.objects.create(name="Storefront", test_psp_account=account, **settings)
         _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)

@@ -28,7 +28,7 @@ from payments.tests.http.support.storefront import Storefront
 from payments.tests.support.shop import uuid_of
 from paymentsite.launcher.ports import HOST, hold_any_port
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
-from psp_adapters.registry import adapter_for
+from psp_adapters.registry import new_adapter
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
@@ -84,7 +84,7 @@ def _refund_at_the_psp(intent_id: str, amount: Money) -> None:
     """Make an operation in the PSP's dashboard."""
     reference = f"behind-{uuid.uuid4().hex}"
     intent = PaymentIntent.objects.get(pk=uuid_of(intent_id))
-    result = adapter_for("sandbox", settings.PSP_CREDENTIALS["sandbox"]).refund(
+    result = new_adapter("sandbox", settings.SANDBOX_PSP_CREDENTIALS, livemode=False).refund(
         PspRequest(
             kind=OperationKind.REFUND,
             psp_key=reference,

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
-from payments.models import Event, Merchant, PaymentIntent, PspAccount
+from payments.models import Event, Merchant, PaymentIntent
 from payments.services.commands import merchants
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.support.servers import ApiServer, variables_of
 from payments.tests.http.support.storefront import Storefront, new_order
 from payments.tests.http.support.wire import Reply, Wire
+from payments.tests.support.factories import sandbox_account
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 INTENTS = "/v1/payment_intents"
@@ -47,7 +48,7 @@ def own_server(
 def storefront(
     own_server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
 ) -> Iterator[Storefront]:
-    account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
+    account = sandbox_account()
     merchant: Merchant = merchants.create_merchant(name="Hanging", test_psp_account=account)
     _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
     storefront = Storefront(own_server, sandbox_psp, merchant, secret_key)

@@ -45,7 +45,7 @@ def _endpoint(storefront: Storefront, method: str, words: dict[str, str]) -> Non
         f"{storefront.psp.base_url}/v1/webhook_endpoint",
         data=json.dumps(words).encode(),
         method=method,
-        headers={"Authorization": f"Bearer {settings.PSP_CREDENTIALS['sandbox']['api_key']}"},
+        headers={"Authorization": f"Bearer {settings.SANDBOX_PSP_CREDENTIALS['api_key']}"},
     )
     with urllib.request.urlopen(request, timeout=5) as answer:
         assert answer.status == 200
@@ -114,7 +114,7 @@ def test_notifications_by_a_stranger_are_refused(
 def test_a_server_without_its_database_answers_503_to_the_psp(
     storefront: Storefront, server_database: ServerDatabase
 ) -> None:
-    credentials = settings.PSP_CREDENTIALS["sandbox"]
+    credentials = settings.SANDBOX_PSP_CREDENTIALS
     body = notice_of(credentials["api_key"])
     wire = Wire(storefront.server.base_url)
 

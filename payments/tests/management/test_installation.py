@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.core.management.base import CommandError
 from django.test import Client
 
 from payments.api.authentication import forget_cached_keys
-from payments.models import ApiKey, Merchant, PspAccount
+from payments.models import ApiKey, Merchant
 from payments.tests.support.api_client import ApiClient
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
@@ -39,7 +40,7 @@ def cheap_passwords(settings: Any) -> None:
 
 @pytest.fixture
 def merchant() -> dict[str, Any]:
-    made("psp_account", "create", "sandbox")
+    made("psp_accounts", "create", "sandbox", "--paused")
     created: dict[str, Any] = made(
         "merchant", "create", "Corner Books", "--test-account", "sandbox"
     )
@@ -47,11 +48,12 @@ def merchant() -> dict[str, Any]:
 
 
 def test_a_merchant_takes_its_first_payment(
-    merchant: dict[str, Any], sandbox_psp: SandboxProcess, settings: Any
+    merchant: dict[str, Any], sandbox_psp: SandboxProcess, tmp_path: Path
 ) -> None:
-    settings.PSP_CREDENTIALS = {
-        "sandbox": {"base_url": sandbox_psp.base_url, "api_key": "sandbox_installation"}
-    }
+    credentials = {"base_url": sandbox_psp.base_url, "api_key": "sandbox_installation"}
+    (tmp_path / "sandbox.json").write_text(json.dumps(credentials))
+    run("psp_accounts", "change", "sandbox", "--credentials", str(tmp_path / "sandbox.json"))
+    run("psp_accounts", "resume", "sandbox")
     key = made("api_key", "create", merchant["merchant"], "--name", "shop")
     paid = ApiClient(key["secret"]).pay(1_250)
     assert (paid["status"], paid["amount_received"]) == ("succeeded", 1_250)
@@ -132,15 +134,6 @@ def test_a_key_needs_a_psp_account_of_its_mode(merchant: dict[str, Any]) -> None
     with pytest.raises(CommandError, match="--live-account CODE"):
         run("api_key", "create", merchant["merchant"], "--live")
     assert not ApiKey.objects.exists()
-
-
-def test_an_account_needs_an_adapter_and_a_code_of_its_own() -> None:
-    made("psp_account", "create", "sandbox", "--hold-days", "5")
-    assert made("psp_account", "set", "sandbox", "--settlement-delay-days", "3")["hold_days"] == 5
-    for arguments in (("create", "other", "--psp", "unknown"), ("create", "sandbox")):
-        with pytest.raises(CommandError):
-            run("psp_account", *arguments)
-    assert PspAccount.objects.count() == 1
 
 
 def test_migrations_ship_the_roles_and_none_may_change_anything() -> None:

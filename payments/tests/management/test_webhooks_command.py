@@ -7,9 +7,10 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from payments import sealing
 from payments.management.commands import webhooks as command
 from payments.models import Delivery, WebhookEndpoint
-from payments.services.merchant_webhooks import resend, secrets
+from payments.services.merchant_webhooks import resend
 from payments.states import DeliveryStatus
 from payments.tests.support.listening import (
     MerchantServer,
@@ -49,13 +50,13 @@ def test_an_operator_manages_an_endpoint_and_its_deliveries(
     assert delivery.status == DeliveryStatus.DELIVERED
     after = said("rotate-secret", endpoint.public_id, "--overlap-hours", "1")
     endpoint.refresh_from_db()
-    assert secrets.open_sealed(endpoint.sealed_secret) == after != before
-    assert secrets.open_sealed(endpoint.sealed_previous_secret) == before
+    assert sealing.open_sealed(endpoint.sealed_secret) == after != before
+    assert sealing.open_sealed(endpoint.sealed_previous_secret) == before
     with pytest.raises(CommandError, match="two secrets sign already"):
         said("rotate-secret", endpoint.public_id)
     newest = said("rotate-secret", endpoint.public_id, "--overlap-hours", "0")
     endpoint.refresh_from_db()
-    assert secrets.open_sealed(endpoint.sealed_secret) == newest != after
+    assert sealing.open_sealed(endpoint.sealed_secret) == newest != after
     assert (endpoint.sealed_previous_secret, endpoint.previous_secret_until) == ("", None)
     assert said("replay", endpoint.public_id, "--type", "payment_intent.*").startswith("1 events")
     server.answer = answering(500)

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import stripe
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet
 from django.conf import settings
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from payments import sealing
 from payments.models import WebhookEndpoint
 from payments.services.merchant_webhooks import endpoints, secrets
 from payments.services.merchant_webhooks.secrets import signature_headers
@@ -141,8 +142,8 @@ def test_encryption_keys_can_be_exchanged(
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new)
     verified_by_stripe(request_of_a_sale(shop, server), secret)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", old)
-    with pytest.raises(InvalidToken):
-        secrets.open_sealed(WebhookEndpoint.objects.get().sealed_secret)
+    with pytest.raises(sealing.SealedByAnotherKey):
+        sealing.open_sealed(WebhookEndpoint.objects.get().sealed_secret)
 
 
 def test_the_official_node_sdk_verifies_what_is_sent(shop: Shop, server: MerchantServer) -> None:

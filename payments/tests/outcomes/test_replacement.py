@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from payments import public_ids
@@ -18,6 +17,7 @@ from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import accounts, sending
 from payments.tests.support.crashes import crash
 from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.factories import credentials_of, set_credentials
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     cases,
@@ -63,13 +63,12 @@ def replacement_of(operation: Operation) -> Operation:
 @contextmanager
 def psp_out_of_reach(shop: Shop) -> Iterator[None]:
     """Let no connection to the PSP be made."""
-    credentials = settings.PSP_CREDENTIALS[shop.account.code]
-    reachable = credentials["base_url"]
-    credentials["base_url"] = f"http://127.0.0.1:{hold_any_port()}"
+    reachable = credentials_of(shop.account)["base_url"]
+    set_credentials(shop.account, base_url=f"http://127.0.0.1:{hold_any_port()}")
     try:
         yield
     finally:
-        credentials["base_url"] = reachable
+        set_credentials(shop.account, base_url=reachable)
 
 
 @pytest.mark.parametrize("name", CHANGES)

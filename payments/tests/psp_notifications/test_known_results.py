@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.conf import settings
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
@@ -19,6 +18,7 @@ from payments.models import Operation, PspNotification
 from payments.services.psp_gateway import accounts, references
 from payments.services.psp_notifications import known_results, processing, receiving
 from payments.services.psp_notifications.known_results import close_known, is_known
+from payments.tests.support.factories import credentials_of
 from payments.tests.support.metrics_scrape import value
 from payments.tests.support.notices import Hooks, only_notification, sign
 from payments.tests.support.shop import Shop, body_of
@@ -137,7 +137,7 @@ def test_of_every_result_the_batch_closes_the_equal_notification_alone(
     for notice in (by_type["payment.authorized"], by_type["payment.declined"]):
         for each in other_types(notice):
             different[desk.add(shop, each)] = notice
-    their_key = settings.PSP_CREDENTIALS[other_shop.account.code]["api_key"]
+    their_key = credentials_of(other_shop.account)["api_key"]
     foreign = genuine[0] | {"account": account_of(their_key)}
     different[desk.add(other_shop, foreign)] = genuine[0]
     desk.store()

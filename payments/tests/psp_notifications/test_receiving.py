@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from payments.models import PspNotification
+from payments.services.psp_gateway import accounts
+from payments.tests.support.factories import credentials_of
 from payments.tests.support.notices import Hooks, sign
 from psp_adapters import registry
 from psp_adapters.contract.notifications import Notification, WebhookRequest
@@ -36,10 +37,11 @@ def test_every_notification_of_one_request_is_stored_once_by_one_statement(
     hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hooks.listen()
-    credentials = settings.PSP_CREDENTIALS[hooks.shop.account.code]
-    key = (hooks.shop.account.psp, tuple(sorted(credentials.items())))
-    adapter = Batching.from_credentials(credentials)
-    monkeypatch.setitem(registry._adapters, key, adapter)
+    account = hooks.shop.account
+    adapter = Batching.from_credentials(credentials_of(account), livemode=False)
+    monkeypatch.setattr(registry, "new_adapter", lambda *given, **named: adapter)
+    accounts.adapter_of(account)
+    monkeypatch.setattr(accounts, "ROW_SECONDS", 600.0)
     items = [json.loads(hooks.notice(id=f"sev_{number}")) for number in (1, 2, 2, 3)]
     assert hooks.deliver(json.dumps([*items, {}]).encode()).status_code == 400
     assert PspNotification.objects.count() == 0

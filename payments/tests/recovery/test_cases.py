@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from django.conf import settings
-
 from ledger.money import Money
 from payments.models import Case, Event, PaymentIntent
 from payments.selectors.waiting import operations_with_unknown_outcome
@@ -14,6 +12,7 @@ from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.scenarios.test_crashes import end_leases
 from payments.tests.support.crashes import crash
+from payments.tests.support.factories import credentials_of, lose_credentials, set_credentials
 from payments.tests.support.late_outcomes import assert_the_books_agree, cases
 from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, age_operations, body_of
@@ -28,12 +27,13 @@ def test_a_charge_left_by_a_dead_sender_is_unknown_and_a_case_while_its_account_
     crash("before the PSP has it", shop.create)
     end_leases()
     intent_id = _only_intent(shop)
-    credentials = settings.PSP_CREDENTIALS.pop(shop.account.code)
+    credentials = credentials_of(shop.account)
+    lose_credentials(shop.account)
 
     assert recovery_sweep.resolve_due_operations() == 1
     [charge] = shop.operations(intent_id)
     assert charge.status == "UNKNOWN"
-    assert "KeyError" in charge.detail
+    assert "BadCredentials" in charge.detail
     assert operations_with_unknown_outcome().count == 1
     assert cases() == []
 
@@ -42,10 +42,10 @@ def test_a_charge_left_by_a_dead_sender_is_unknown_and_a_case_while_its_account_
     assert recovery_sweep.resolve_due_operations() == 1
     case = Case.objects.get()
     assert (case.kind, case.subject) == ("outcome_unknown", charge.public_id)
-    assert "KeyError" in case.summary
+    assert "BadCredentials" in case.summary
     assert shop.intent(intent_id).status == "PROCESSING"
 
-    settings.PSP_CREDENTIALS[shop.account.code] = credentials
+    set_credentials(shop.account, **credentials)
     shop.settle()
     assert shop.operations(intent_id)[0].status == "NOT_SENT"
     assert shop.effects() == []
@@ -55,7 +55,7 @@ def test_a_pending_operation_that_the_psp_no_longer_finds_is_a_case_after_a_day(
     intent_id = body_of(shop.create(token="pm_sepaDebit_success"))["id"]
     assert shop.operations(intent_id)[0].status == "PENDING"
     with SandboxProcess() as empty_psp:
-        settings.PSP_CREDENTIALS[shop.account.code]["base_url"] = empty_psp.base_url
+        set_credentials(shop.account, base_url=empty_psp.base_url)
         shop.settle()
         assert cases() == []
 

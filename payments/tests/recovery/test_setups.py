@@ -17,6 +17,7 @@ from payments.services.operations import setups as setup_execution
 from payments.services.recovery import setups as recovery
 from payments.tests.scenarios.test_races import answers_of, at_once, codes_of
 from payments.tests.support.api_client import ApiClient, Reply, api_of
+from payments.tests.support.factories import credentials_of
 from payments.tests.support.shop import Shop, answered, uuid_of
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.setups import SetupResult
@@ -36,7 +37,7 @@ def set_up(api: ApiClient, token: str = "pm_card_visa", **more: Any) -> Reply:
 
 
 def lose(shop: Shop, fault: str, times: int = 1) -> None:
-    api_key = settings.PSP_CREDENTIALS[shop.account.code]["api_key"]
+    api_key = credentials_of(shop.account)["api_key"]
     shop.psp.script({fault: 1}, kind="setup", times=times, api_key=api_key)
 
 

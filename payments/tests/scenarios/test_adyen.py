@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from django.conf import settings
 from django.test import Client
 
 from payments.models import Case, PspNotification
+from payments.services.psp_gateway.credentials import seal_credentials
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_notifications import processing
 from payments.services.verification.rebuild import differences
@@ -66,17 +66,15 @@ def adyen(database: None, sandbox_psp: SandboxProcess) -> Iterator[AdyenShop]:
         base_url=sandbox_psp.base_url, api_key=f"sandbox_test_{uuid.uuid4().hex}"
     )
     with AdyenFace(behind) as face:
-        settings.PSP_CREDENTIALS[account.code] = {
-            "api_key": API_KEY,
-            "merchant_account": ACCOUNT,
-            "base_url": face.base_url,
-            "webhook_secrets": HMAC_KEY,
-        }
+        given = {"api_key": API_KEY, "merchant_account": ACCOUNT, "webhook_secrets": HMAC_KEY}
+        account.sealed_credentials = seal_credentials(
+            account.code, {**given, "base_url": face.base_url}
+        )
+        account.save(update_fields=["sealed_credentials"])
         merchant = MerchantFactory.create(test_psp_account=account)
         shop = AdyenShop(psp=sandbox_psp, merchant=merchant, account=account, face=face)
         face.listeners.append(shop.sent.append)
         yield shop
-        del settings.PSP_CREDENTIALS[account.code]
     behind.close()
     sandbox_psp.heal()
 

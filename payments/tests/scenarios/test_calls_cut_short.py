@@ -14,7 +14,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.db import connections
 
 from payments.exceptions import PspNotReached
@@ -23,6 +22,7 @@ from payments.services.automatic_actions import retention
 from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.support.crashes import be_a_process_of_its_own, crash
+from payments.tests.support.factories import credentials_of, set_credentials
 from payments.tests.support.money_moves import COMMANDS, Move, end_leases, kind_of
 from payments.tests.support.shop import Shop, age_operations, body_of
 from paymentsite.launcher.ports import hold_any_port
@@ -79,17 +79,16 @@ NO_WAY_THERE: dict[str, Callable[[str], str]] = {
 )
 def test_a_request_that_could_not_be_sent_is_never_unknown(shop: Shop, name: str, way: str) -> None:
     move = Move(shop, name)
-    credentials = settings.PSP_CREDENTIALS[shop.account.code]
-    good_url = credentials["base_url"]
-    credentials["base_url"] = NO_WAY_THERE[way](good_url)
+    good_url = credentials_of(shop.account)["base_url"]
+    known = accounts.adapter_of(shop.account)
+    set_credentials(shop.account, base_url=NO_WAY_THERE[way](good_url))
     if name == "create":
         # The token's look-up is cached, so that only the charge cannot be sent.
         adapter = accounts.adapter_of(shop.account)
-        known = accounts.adapter_for("sandbox", {**credentials, "base_url": good_url})
         adapter._tokens.update(known._tokens)  # type: ignore[attr-defined]
     with pytest.raises(PspNotReached):
         move.run()
-    credentials["base_url"] = good_url
+    set_credentials(shop.account, base_url=good_url)
 
     assert own_operation(move).status == "NOT_SENT"
     assert own_operation(move).next_check_at is None

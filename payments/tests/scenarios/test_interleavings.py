@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection
 
 from payments.exceptions import InvalidParameter, OperationUnderWay
@@ -18,8 +16,7 @@ from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
-from payments.tests.support.factories import PspAccountFactory
-from payments.tests.support.shop import Shop, age_operations, body_of
+from payments.tests.support.shop import Shop, age_operations, body_of, open_shop
 from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
 
 
@@ -175,11 +172,7 @@ def test_a_capture_declined_after_it_was_processing_emits_an_event(shop: Shop) -
 
 def test_a_method_saved_with_another_provider_account_is_refused(shop: Shop) -> None:
     saved = body_of(shop.create(order_id="first"))["payment_method"]
-    other = PspAccountFactory.create()
-    settings.PSP_CREDENTIALS[other.code] = {
-        "base_url": shop.psp.base_url,
-        "api_key": f"sandbox_{uuid.uuid4().hex}",
-    }
+    other = open_shop(shop.psp).account
     with pytest.raises(InvalidParameter) as refusal:
         shop.create(
             order_id="second", token=saved, caller=replace(shop.caller(), psp_account=other)

@@ -9,14 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
 from django.test import Client
 
 from payments.models import Case, PspNotification
 from payments.services.psp_notifications import processing
 from payments.services.verification.rebuild import differences
 from payments.tests.support.api_client import api_of
-from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from payments.tests.support.factories import MerchantFactory, PspAccountFactory, set_credentials
 from payments.tests.support.money_moves import COMMANDS, kind_of, prepare
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.tests.support.mollie_face import MollieFace
@@ -47,15 +46,15 @@ def mollie_shop(
     database: None, sandbox_psp: SandboxProcess, face: MollieFace
 ) -> Iterator[MollieShop]:
     account = PspAccountFactory.create(code=f"mollie-{uuid.uuid4().hex[:12]}", psp="mollie")
-    settings.PSP_CREDENTIALS[account.code] = {
-        "api_key": f"test_{uuid.uuid4().hex}",
-        "base_url": face.base_url,
-        "webhook_url": f"https://pay.example/psp/{account.code}/webhook",
-        "webhook_secrets": SECRET,
-    }
+    set_credentials(
+        account,
+        api_key=f"test_{uuid.uuid4().hex}",
+        base_url=face.base_url,
+        webhook_url=f"https://pay.example/psp/{account.code}/webhook",
+        webhook_secrets=SECRET,
+    )
     merchant = MerchantFactory.create(test_psp_account=account)
     yield MollieShop(psp=sandbox_psp, merchant=merchant, account=account)
-    del settings.PSP_CREDENTIALS[account.code]
     sandbox_psp.heal()
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from django.conf import settings
 
 from payments.services.verification.rebuild import differences
 from payments.tests.support.crashes import STEPS, crash
-from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from payments.tests.support.factories import MerchantFactory, PspAccountFactory, set_credentials
 from payments.tests.support.money_moves import COMMANDS, end_leases, prepare
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.tests.support.localstripe_process import API_KEY, LocalStripe
@@ -27,14 +25,12 @@ PATHS = {
 
 
 @pytest.fixture
-def stripe_shop(database: None, localstripe: LocalStripe) -> Iterator[Shop]:
+def stripe_shop(database: None, localstripe: LocalStripe) -> Shop:
     """A merchant whose PSP account is at localstripe."""
     account = PspAccountFactory.create(code=f"stripe-{uuid.uuid4().hex[:12]}", psp="stripe")
-    credentials = {"base_url": localstripe.proxy.base_url, "api_key": API_KEY}
-    settings.PSP_CREDENTIALS[account.code] = credentials
+    set_credentials(account, base_url=localstripe.proxy.base_url, api_key=API_KEY)
     merchant = MerchantFactory.create(test_psp_account=account)
-    yield Shop(psp=cast(SandboxProcess, None), merchant=merchant, account=account)
-    del settings.PSP_CREDENTIALS[account.code]
+    return Shop(psp=cast(SandboxProcess, None), merchant=merchant, account=account)
 
 
 def effects(localstripe: LocalStripe, order_id: str) -> list[str]:

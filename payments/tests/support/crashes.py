@@ -23,9 +23,8 @@ from django.db.backends.utils import CursorWrapper
 from payments.services.commands import run
 from payments.services.idempotency import keys
 from payments.services.operations import execution
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, sending
 from paymentsite.launcher.signals import die_with_parent
-from psp_adapters import registry
 
 Where = tuple[Any, str, str]
 
@@ -162,7 +161,7 @@ def be_a_process_of_its_own() -> None:
     A fork inherits connections to the PSP, and two processes would read each other's answers.
     It inherits no threads; bulkheads start new ones by themselves.
     """
-    registry._adapters.clear()
+    accounts.forget_accounts()
 
 
 def _run_command(arguments: tuple[str, ...], given: dict[str, Any], says: int) -> None:

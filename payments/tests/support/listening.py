@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from payments import public_ids
+from payments import public_ids, sealing
 from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookEndpoint
 from payments.public_ids import created_at_of
 from payments.services.egress.dns import Resolver, resolve
@@ -183,7 +183,7 @@ def open_endpoint(
         url=url,
         enabled_events=list(events),
         api_version=api_version,
-        sealed_secret=secrets.seal(secret),
+        sealed_secret=sealing.seal(secret),
         created_at=created_at_of(identifier),
         updated_at=created_at_of(identifier),
     )

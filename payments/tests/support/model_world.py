@@ -26,6 +26,7 @@ from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
 from payments.states import OPERATION_OUTCOME_UNKNOWN
 from payments.tests.support.crashes import crash_at_moment
+from payments.tests.support.factories import credentials_of, set_credentials
 from payments.tests.support.notices import notice_of, sign
 from payments.tests.support.shop import Shop, open_shop
 from payments.tests.support.virtual_time import VirtualTime
@@ -96,7 +97,7 @@ class World:
         self._calls_before = 0
         self.shops = [open_shop(self.sandbox) for _ in range(SHOPS)]
         for shop in self.shops:
-            settings.PSP_CREDENTIALS[shop.account.code]["webhook_secrets"] = SECRET
+            set_credentials(shop.account, webhook_secrets=SECRET)
         self.sandbox.set_behavior(not_found_lag_seconds=LAG_SECONDS, authorization_seconds=_NEVER)
 
     def end(self) -> None:
@@ -134,7 +135,7 @@ class World:
     def tell(self, operation: Operation, *, how: str) -> None:
         """Post a notification about an operation: signed by the PSP, doubled, or forged."""
         code = operation.psp_account.code
-        body = self._notice(operation, settings.PSP_CREDENTIALS[code]["api_key"])
+        body = self._notice(operation, credentials_of(operation.psp_account)["api_key"])
         proof = sign(body, secret="a guess that is wrong") if how == "forged" else sign(body)
         for _ in range(2 if how == "doubled" else 1):
             answer = self.client.post(
@@ -226,7 +227,7 @@ class World:
             time.sleep(0.02)
 
     def _script(self, shop: Shop, kind: str, behavior: dict[str, Any]) -> None:
-        api_key = settings.PSP_CREDENTIALS[shop.account.code]["api_key"]
+        api_key = credentials_of(shop.account)["api_key"]
         self.sandbox.script(behavior, api_key=api_key, kind=kind)
 
     def _last_call(self) -> int:

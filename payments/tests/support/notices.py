@@ -15,13 +15,13 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpResponse
 from django.test import Client
 
 from ledger.models import LedgerEntry
 from payments.models import Event, PspNotification
 from payments.services.psp_notifications import processing, receiving
+from payments.tests.support.factories import credentials_of, set_credentials
 from payments.tests.support.shop import Shop, uuid_of
 from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.sandbox.webhook import account_of
@@ -48,8 +48,7 @@ class Hooks:
 
     def listen(self) -> None:
         """Register the receiver at the PSP, and its secret with us."""
-        credentials = settings.PSP_CREDENTIALS[self.shop.account.code]
-        credentials["webhook_secrets"] = SECRET
+        set_credentials(self.shop.account, webhook_secrets=SECRET)
         self._endpoint("PUT", {"url": self.receiver.url, "secret": SECRET})
 
     def stop(self) -> None:
@@ -63,7 +62,7 @@ class Hooks:
 
     def notice(self, **changes: Any) -> bytes:
         """A notice that the PSP could send; `data` and others changed."""
-        return notice_of(settings.PSP_CREDENTIALS[self.shop.account.code]["api_key"], **changes)
+        return notice_of(credentials_of(self.shop.account)["api_key"], **changes)
 
     def deliver(self, body: bytes | Delivery, signature: str | None = None) -> HttpResponse:
         """Post a notice to us, signed now unless told otherwise."""
@@ -81,7 +80,7 @@ class Hooks:
             assert processing.process_due_notifications() <= 1
 
     def _endpoint(self, method: str, words: dict[str, str]) -> None:
-        credentials = settings.PSP_CREDENTIALS[self.shop.account.code]
+        credentials = credentials_of(self.shop.account)
         request = urllib.request.Request(
             f"{credentials['base_url']}/v1/webhook_endpoint",
             data=json.dumps(words).encode(),
@@ -94,9 +93,8 @@ class Hooks:
 
 def store_notice(shop: Shop, **changes: Any) -> PspNotification:
     """Store a notification that the test has written, without processing it."""
-    credentials = settings.PSP_CREDENTIALS[shop.account.code]
-    credentials["webhook_secrets"] = SECRET
-    body = notice_of(credentials["api_key"], **changes)
+    set_credentials(shop.account, webhook_secrets=SECRET)
+    body = notice_of(credentials_of(shop.account)["api_key"], **changes)
     request = WebhookRequest(headers={"Sandbox-Signature": sign(body)}, body=body)
     [stored] = receiving.receive_notifications(request, account_code=shop.account.code).stored
     return stored

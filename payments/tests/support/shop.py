@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from django.conf import settings
 
 from ledger.money import Money
 from payments import public_ids
@@ -26,7 +25,7 @@ from payments.services.callers.caller import Answer, Caller, CommandRequest, Com
 from payments.services.commands import Confirmation, IntentDetails
 from payments.services.psp_gateway import references
 from payments.services.recovery import sweep as recovery_sweep
-from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from payments.tests.support.factories import MerchantFactory, PspAccountFactory, sandbox_credentials
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
@@ -197,11 +196,9 @@ def body_of(answer: Answer) -> dict[str, Any]:
 
 def open_shop(psp: SandboxProcess, **merchant: Any) -> Shop:
     """A merchant with an account of its own at the PSP."""
-    account = PspAccountFactory.create()
-    settings.PSP_CREDENTIALS[account.code] = {
-        "base_url": psp.base_url,
-        "api_key": f"sandbox_{uuid.uuid4().hex}",
-    }
+    code = f"sandbox-{uuid.uuid4().hex[:12]}"
+    sealed = sandbox_credentials(code, psp.base_url)
+    account = PspAccountFactory.create(code=code, sealed_credentials=sealed)
     row = MerchantFactory.create(test_psp_account=account, **merchant)
     return Shop(psp=psp, merchant=row, account=account)
 

@@ -16,9 +16,9 @@ from django.db.utils import Error
 
 from ledger.database.statements import execute
 from payments.models import PspAccount
-from payments.services.psp_gateway.stored_notifications import NotificationsOfAccount
+from payments.services.psp_gateway.credentials import connect
 from paymentsite.management.commands.migrate import columns_by_table, fault_of_version, granted
-from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
+from psp_adapters.registry import BadCredentials, UnknownPsp
 
 _SECRET_LENGTH_LEAST: Final = 50
 _PUBLISHED: Final = ("development-only-key", "django-insecure-")
@@ -140,18 +140,15 @@ def _rights() -> Iterator[str]:
 def _psp_accounts() -> Iterator[str]:
     in_use = Q(test_merchants__isnull=False) | Q(live_merchants__isnull=False)
     for account in PspAccount.objects.filter(in_use).distinct().order_by("code"):
-        credentials = settings.PSP_CREDENTIALS.get(account.code)
-        if credentials is None:
-            yield f"the PSP account {account.code} has no credentials: add it to PSP_CREDENTIALS"
-            continue
         try:
-            adapter_for(account.psp, credentials, stored=NotificationsOfAccount(account.id))
+            connect(account)
         except UnknownPsp:
             yield f"the PSP account {account.code} is of {account.psp}, which has no adapter"
         except BadCredentials as error:
-            yield f"credentials of the PSP account {account.code}: {error}"
-        if not credentials.get("base_url"):
-            yield f"the PSP account {account.code} has no address: set its base_url"
+            yield (
+                f"the PSP account {account.code} cannot be used: {error}; "
+                f"see manage.py psp_accounts change {account.code}"
+            )
 
 
 _OF_THE_DATABASE: Final[tuple[Callable[[], Iterator[str]], ...]] = (

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.money import Money
-from psp_adapters.contract.adapter import CredentialsRefused
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
 from psp_adapters.mollie.adapter import MollieAdapter
 from psp_adapters.mollie.connection import Transport
+from psp_adapters.registry import BadCredentials, new_adapter
 from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
 from psp_adapters.tests.support.fault_suite import FaultContract
 from psp_adapters.tests.support.mollie_double import WEBHOOK_URL
@@ -200,19 +200,20 @@ def test_an_account_needs_its_address_and_a_live_key_needs_https() -> None:
     credentials = {
         "api_key": "live_1",
         "webhook_url": WEBHOOK_URL,
-        "webhook_secrets": f"{SECRET},another",
+        "webhook_secrets": f"{SECRET},another secret of ours",
     }
-    MollieAdapter.from_credentials(credentials).close()
+    new_adapter("mollie", credentials, livemode=True)
     for name in credentials:
-        with pytest.raises(KeyError, match=name):
-            MollieAdapter.from_credentials({k: v for k, v in credentials.items() if k != name})
+        with pytest.raises(BadCredentials, match=f"{name} is missing"):
+            given = {k: v for k, v in credentials.items() if k != name}
+            new_adapter("mollie", given, livemode=True)
     for changes in (
         {"base_url": "http://127.0.0.1:1"},
         {"webhook_url": "http://pay.example/hook"},
         {"webhook_url": f"{WEBHOOK_URL}?a=1"},
     ):
-        with pytest.raises(CredentialsRefused):
-            MollieAdapter.from_credentials(credentials | changes)
+        with pytest.raises(BadCredentials, match="url"):
+            new_adapter("mollie", credentials | changes, livemode=True)
 
 
 def test_the_requests_and_the_face_are_those_of_mollies_document(

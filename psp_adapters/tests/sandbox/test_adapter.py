@@ -51,6 +51,20 @@ class TestSandboxContract(AdapterContract, FaultContract, DisputeContract):
         self.sandbox.complete_challenge(redirect_url, fail=fail)
 
 
+def test_the_check_of_credentials_names_what_is_wrong(
+    sandbox: SandboxProcess, api_key: str
+) -> None:
+    for key, faults in ((api_key, []), ("of-another-psp", ["api_key"])):
+        adapter = SandboxAdapter(base_url=sandbox.base_url, api_key=key)
+        assert [each.name for each in adapter.check_credentials(deadline_seconds=5)] == faults
+        adapter.close()
+    elsewhere = SandboxAdapter(base_url=f"{sandbox.base_url}/elsewhere", api_key=api_key)
+    assert [each.name for each in elsewhere.check_credentials(deadline_seconds=5)] == ["base_url"]
+    unreachable = SandboxAdapter(base_url="http://127.0.0.1:1", api_key=api_key)
+    with pytest.raises(PspUnavailable):
+        unreachable.check_credentials(deadline_seconds=5)
+
+
 @pytest.mark.parametrize(
     ("fault", "outcome", "effects"),
     [

@@ -127,8 +127,7 @@ def test_an_event_of_the_other_mode_is_refused(adapter: StripeAdapter) -> None:
 
 
 def test_an_event_of_a_connected_account_needs_that_account() -> None:
-    credentials = {"api_key": "sk_test_events", "base_url": BASE_URL, "account_id": "acct_1"}
-    connected = StripeAdapter.from_credentials(credentials)
+    connected = StripeAdapter(api_key="sk_test_events", base_url=BASE_URL, account_id="acct_1")
     assert read(connected, account="acct_1").account == "acct_1"
     with pytest.raises(NotificationRefused):
         read(connected)

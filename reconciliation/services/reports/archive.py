@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.conf import settings
 from django.db import transaction
 
 from payments import public_ids
@@ -42,7 +41,7 @@ class StoredReport:
 def account_of(code: str) -> PspAccount:
     """The PSP account of a code, whose reports can be read; raises NoSuchAccount."""
     account = PspAccount.objects.filter(code=code).first()
-    if account is None or code not in settings.PSP_CREDENTIALS:
+    if account is None or not account.sealed_credentials:
         raise NoSuchAccount(code)
     return account
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 
 from ledger.database.statements import release_connection
@@ -95,7 +94,7 @@ def fetch_again(report_id: UUID) -> None:
 def _add_missing_lists() -> None:
     """Add the row for the list of each account whose PSP can list its reports."""
     asked = ReportFetch.objects.filter(name="").values("psp_account_id")
-    accounts = PspAccount.objects.filter(code__in=settings.PSP_CREDENTIALS).exclude(pk__in=asked)
+    accounts = PspAccount.objects.exclude(sealed_credentials="").exclude(pk__in=asked)
     now = now_utc()
     for account in accounts.order_by("code"):
         if _lists_reports(account):

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from payments.models import Case
+from payments.tests.support.factories import PspAccountFactory
 from reconciliation.models import ReportBody, SettlementReport
 from reconciliation.services.reports import archive
 from reconciliation.services.reports.archive import NoSuchAccount, account_of, store_report
@@ -57,9 +57,8 @@ def test_a_file_with_an_invalid_name_or_size_is_not_stored(
 
 
 def test_an_account_without_credentials_has_no_reports(settling: Settling) -> None:
-    code = settling.shop.account.code
-    assert account_of(code) == settling.shop.account
-    del settings.PSP_CREDENTIALS[code]
-    for each in (code, "no-account"):
+    assert account_of(settling.shop.account.code) == settling.shop.account
+    without = PspAccountFactory.create(status="paused", sealed_credentials="")
+    for each in (without.code, "no-account"):
         with pytest.raises(NoSuchAccount):
             account_of(each)

@@ -9,11 +9,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
-from payments.models import Case, PspAccount
+from payments.models import Case
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
+from payments.tests.support.factories import PspAccountFactory, lose_credentials, set_credentials
 from payments.tests.support.shop import open_shop
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from reconciliation.models import ReportBody, ReportFetch, SettlementLine, SettlementReport
@@ -104,14 +104,10 @@ def test_an_account_whose_list_cannot_be_fetched_delays_no_other(
     settling.disputed()
     settling.close()
     without_credentials = open_shop(settling.shop.psp).account
-    settings.PSP_CREDENTIALS[without_credentials.code] = {}
+    lose_credentials(without_credentials)
     for broken in ("a-down", "b-broken"):
-        account = open_shop(settling.shop.psp).account
-        PspAccount.objects.filter(pk=account.pk).update(code=broken)
-        settings.PSP_CREDENTIALS[broken] = {
-            "base_url": "http://127.0.0.1:9",
-            "api_key": f"sandbox_{broken}",
-        }
+        account = PspAccountFactory.create(code=broken)
+        set_credentials(account, base_url="http://127.0.0.1:9", api_key=f"sandbox_{broken}")
     genuine = SandboxAdapter.list_reports
 
     def broken_list(self: SandboxAdapter, **words: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any
 
 import hypothesis
 import pytest
-from django.conf import settings
 from hypothesis import strategies as st
 
-from payments.models import Case, PspAccount
+from payments.models import Case
+from payments.tests.support.factories import lose_credentials, move_to_psp
 from payments.tests.support.shop import Shop, open_shop
 from paymentsite.tests.fixtures.matrix import examples
 from psp_adapters.contract.settlement_reports import ReportLine
@@ -238,7 +238,7 @@ def test_a_full_file_after_partial_ones_adds_the_missing_lines_once(
     plain: Settling, rows: list[tuple[str, int, int]], cuts: list[int]
 ) -> None:
     account = Settling(open_shop(plain.shop.psp))
-    PspAccount.objects.filter(pk=account.shop.account.pk).update(psp=PlainReports.name)
+    move_to_psp(account.shop.account, PlainReports.name)
     account.shop.account.refresh_from_db()
     texts = [
         f"{who}{'' if who == '-' else gross} charge c {gross} {fee}" for who, gross, fee in rows
@@ -261,7 +261,7 @@ def test_a_report_that_cannot_be_read_delays_no_other(
     plain: Settling, other_plain: Settling, owner_cursor: Any
 ) -> None:
     bad, good = plain.store(CHARGES), other_plain.store(CHARGES)
-    del settings.PSP_CREDENTIALS[plain.shop.account.code]
+    lose_credentials(plain.shop.account)
     assert read_due_reports() == 1
     good.refresh_from_db()
     bad.refresh_from_db()
@@ -270,7 +270,7 @@ def test_a_report_that_cannot_be_read_delays_no_other(
     assert bad.failing_since is not None
     assert bad.next_attempt_at is not None
     assert bad.next_attempt_at > bad.failing_since
-    assert "KeyError" in bad.last_error
+    assert "decrypts" in bad.last_error
     assert Case.objects.count() == 0
     owner_cursor.execute(
         "UPDATE reconciliation_settlement_report SET failing_since = now() - interval '4 days', "

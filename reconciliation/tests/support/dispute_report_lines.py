@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from ledger.money import Money
-from payments.models import PspAccount
 from payments.services.psp_gateway.queries import Inconclusive
+from payments.tests.support.factories import move_to_psp
 from payments.tests.support.shop import Shop
 from psp_adapters import registry
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine
@@ -40,8 +40,7 @@ class ReportsOnly(SandboxAdapter):
 def disable_look_ups_of_disputes(shop: Shop, monkeypatch: Any) -> None:
     """Let the shop's PSP have no look-up of disputes from now on."""
     monkeypatch.setitem(registry._ADAPTERS, ReportsOnly.name, f"{__name__}:ReportsOnly")
-    PspAccount.objects.filter(pk=shop.account.pk).update(psp=ReportsOnly.name)
-    shop.account.refresh_from_db()
+    move_to_psp(shop.account, ReportsOnly.name)
 
 
 def lines_of(shop: Shop) -> list[ReportLine]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from django.conf import settings
-
 from ledger.models import LedgerEntry, LedgerTransaction
 from ledger.money import Money
-from payments.models import Dispute, Event, PspAccount
+from payments.models import Dispute, Event
 from payments.tests.support.dispute_desk import LONG_AGO, Desk
+from payments.tests.support.factories import credentials_of, move_to_psp
 from payments.tests.support.shop import Shop
 from psp_adapters import registry
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
@@ -79,7 +78,7 @@ class Settling:
 
     @property
     def _account_at_the_psp(self) -> str:
-        return account_of(settings.PSP_CREDENTIALS[self.shop.account.code]["api_key"])
+        return account_of(credentials_of(self.shop.account)["api_key"])
 
 
 class PlainReports(SandboxAdapter):
@@ -110,8 +109,7 @@ class PlainReports(SandboxAdapter):
 def speak_plainly(shop: Shop, monkeypatch: Any) -> None:
     """Let the shop's PSP have plain reports from now on, which only people import."""
     monkeypatch.setitem(registry._ADAPTERS, PlainReports.name, f"{__name__}:PlainReports")
-    PspAccount.objects.filter(pk=shop.account.pk).update(psp=PlainReports.name)
-    shop.account.refresh_from_db()
+    move_to_psp(shop.account, PlainReports.name)
 
 
 CHARGES: Final = b"l1 charge cap_1 1000 0\nl2 charge cap_2 2000 0\nl3 refund ref_1 -500 0\n"

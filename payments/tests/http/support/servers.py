@@ -106,7 +106,6 @@ def variables_of(database_url: str) -> dict[str, str]:
     given = ("SANDBOX_PSP_URL", "REDIS_URL", "SECRET_KEY", "PAYMENTS_ENVIRONMENT")
     return {
         "DATABASE_URL": database_url,
-        "SANDBOX_PSP_WEBHOOK_SECRETS": WEBHOOK_SECRET,
         "REQUEST_WITHIN_SECONDS": str(REQUEST_WITHIN_SECONDS),
         **{name: os.environ[name] for name in given if name in os.environ},
     }

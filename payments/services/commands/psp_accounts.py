@@ -1,0 +1,141 @@
+"""Creates, changes, pauses, resumes and closes PSP accounts, and checks their credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import transaction
+from django_fsm import ConcurrentTransition, TransitionNotAllowed
+
+from payments import sealing
+from payments.models import PspAccount
+from payments.services.psp_gateway import accounts, credentials, terms
+from payments.states import PspAccountStatus
+from psp_adapters.registry import BadCredentials, UnknownPsp, capabilities_of
+
+
+def create_psp_account(
+    *,
+    code: str,
+    psp: str,
+    livemode: bool,
+    given: Mapping[str, str] | None = None,
+    **values: Any,
+) -> PspAccount:
+    """Create an account at a PSP: active with credentials that the PSP takes, paused without any.
+
+    Raises ValidationError, and ValueError for an unknown PSP, wrong terms or credentials; nothing
+    is stored then.
+    """
+    status = PspAccountStatus.PAUSED if given is None else PspAccountStatus.ACTIVE
+    account = PspAccount(code=code, psp=psp, livemode=livemode, status=status)
+    return _changed(account, given, values)
+
+
+def change_psp_account(
+    account: PspAccount, *, given: Mapping[str, str] | None = None, **values: Any
+) -> PspAccount:
+    """Change settings by column, and credentials by name; every process sees them within 5 s.
+
+    Credentials that are not named stay, and an empty one is removed. Those of a paused account are
+    checked with its PSP when it is resumed, all others now. Raises ValidationError, and ValueError
+    for wrong terms or credentials; nothing is changed then.
+    """
+    return _changed(account, given, values)
+
+
+def pause_psp_account(account: PspAccount) -> PspAccount:
+    """Have it take no new charges; raises ValueError if it takes none already."""
+    return _moved(account, account.pause)
+
+
+def resume_psp_account(account: PspAccount) -> PspAccount:
+    """Check its credentials with its PSP, and have it take new charges again.
+
+    Raises ValueError, with the account as it was, if they are wrong or it is not paused.
+    """
+    if account.status == PspAccountStatus.PAUSED:
+        credentials.require_working(account)
+    return _moved(account, account.resume)
+
+
+def close_psp_account(account: PspAccount) -> PspAccount:
+    """Have it never take a new charge again; raises ValueError if it is being closed already."""
+    return _moved(account, account.close)
+
+
+def reseal_credentials() -> int:
+    """Encrypt all credentials anew with the first of our keys, so that the others can be removed.
+
+    Returns of how many accounts. Raises ValueError if no present key decrypts some.
+    """
+    with transaction.atomic(durable=True):
+        rows = list(
+            PspAccount.objects.select_for_update(no_key=True)
+            .exclude(sealed_credentials="")
+            .order_by("code")
+        )
+        for row in rows:
+            row.sealed_credentials = sealing.reseal(row.sealed_credentials)
+            row.save(update_fields=["sealed_credentials"])
+    return len(rows)
+
+
+def _changed(
+    account: PspAccount, given: Mapping[str, str] | None, values: Mapping[str, Any]
+) -> PspAccount:
+    for name, value in values.items():
+        setattr(account, name, value)
+    try:
+        method_types = capabilities_of(account.psp).method_types
+    except UnknownPsp:
+        raise ValueError(f"there is no adapter for the PSP {account.psp}") from None
+    # The status has a descriptor that refuses to be written, even as it is.
+    account.full_clean(exclude=["status"])
+    terms.require_terms(account, method_types=method_types)
+    if given is None:
+        return _saved(account, list(values))
+    before = account.sealed_credentials
+    _set_credentials(account, given)
+    with transaction.atomic(durable=True):
+        # Two operators may change one credential each: the second begins anew.
+        stored = PspAccount.objects.select_for_update(no_key=True).filter(pk=account.pk).first()
+        if stored is not None and stored.sealed_credentials != before:
+            raise _changed_meanwhile(account)
+        return _saved(account, [*values, "sealed_credentials"])
+
+
+def _set_credentials(account: PspAccount, given: Mapping[str, str]) -> None:
+    try:
+        present = credentials.open_credentials(account)
+    except BadCredentials:  # There are none, or none that can be read: all must be given.
+        present = {}
+    merged = {name: value for name, value in {**present, **given}.items() if value != ""}
+    account.sealed_credentials = credentials.seal_credentials(account.code, merged)
+    if account.status == PspAccountStatus.PAUSED:
+        credentials.connect(account)
+    else:
+        credentials.require_working(account)
+
+
+def _moved(account: PspAccount, move: Callable[[], None]) -> PspAccount:
+    try:
+        move()
+    except TransitionNotAllowed:
+        raise ValueError(f"the PSP account {account.code} is {account.status}") from None
+    return _saved(account, ["status"])
+
+
+def _saved(account: PspAccount, fields: list[str]) -> PspAccount:
+    """Write these columns alone: another operator may change others meanwhile."""
+    try:
+        account.save(update_fields=None if account._state.adding else fields)
+    except ConcurrentTransition:
+        raise _changed_meanwhile(account) from None
+    accounts.forget_row(account.id)
+    return account
+
+
+def _changed_meanwhile(account: PspAccount) -> ValueError:
+    return ValueError(f"the PSP account {account.code} has changed meanwhile: do it again")

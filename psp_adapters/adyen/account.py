@@ -1,0 +1,84 @@
+"""A merchant account at Adyen: which credentials it needs, and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from psp_adapters.adyen.connection import TEST_URL, Connection
+from psp_adapters.contract.credentials import (
+    WEBHOOK_SECRETS,
+    CredentialFault,
+    CredentialField,
+    CredentialsRefused,
+)
+from psp_adapters.contract.operations import PspUnavailable
+
+CREDENTIAL_FIELDS: Final = (
+    CredentialField(name="api_key", meaning="of an API credential with the Checkout role"),
+    CredentialField(
+        name="merchant_account", meaning="the name of the merchant account", is_secret=False
+    ),
+    CredentialField(
+        name="base_url",
+        meaning="of a live account, or a double",
+        default=TEST_URL,
+        is_secret=False,
+    ),
+    CredentialField(
+        name="pre_authorize",
+        meaning="true marks every hold as a pre-authorization",
+        default="",
+        is_secret=False,
+    ),
+    WEBHOOK_SECRETS,
+)
+
+_HMAC_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+_NO_CUSTOMER: Final = "credentials-check"
+
+
+def require_mode(connection: Connection, *, livemode: bool) -> None:
+    """Refuse with CredentialsRefused an address of the other environment."""
+    if connection.is_live is not livemode:
+        its, ours = ("test", "live") if livemode else ("live", "test")
+        raise CredentialsRefused(
+            f"base_url is of a {its} environment, and this is a {ours} account"
+        )
+
+
+def faults_of(
+    connection: Connection,
+    *,
+    merchant_account: str,
+    webhook_secrets: Sequence[str],
+    deadline_seconds: float,
+) -> tuple[CredentialFault, ...]:
+    """What Adyen, or the form of its HMAC keys, shows to be wrong; raises PspUnavailable.
+
+    The stored methods of a customer that does not exist are listed.
+    """
+    asked = {
+        "merchantAccount": quote(merchant_account, safe=""),
+        "shopperReference": _NO_CUSTOMER,
+    }
+    answer = connection.get(
+        lambda: connection.recurring.get_tokens_for_stored_payment_details(query_parameters=asked),
+        deadline_seconds=deadline_seconds,
+    )
+    fault = {
+        401: CredentialFault("api_key", "Adyen does not know it in this environment"),
+        403: CredentialFault(
+            "merchant_account", "unknown to this api_key, or the key lacks the Checkout role"
+        ),
+        404: CredentialFault("base_url", "what answers there is not Adyen"),
+    }.get(answer.status)
+    if fault is not None:
+        return (fault,)
+    if answer.status != 200:
+        raise PspUnavailable(f"answered {answer.status}")
+    if not all(_HMAC_KEY.fullmatch(each) for each in webhook_secrets):
+        return (CredentialFault(WEBHOOK_SECRETS.name, "Adyen's HMAC keys are hexadecimal"),)
+    return ()

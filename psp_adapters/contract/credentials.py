@@ -1,0 +1,94 @@
+"""What a PSP needs to know us by: which credentials there are, their form, and what is wrong.
+
+No text here ever holds a value: values are secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+SECRET_LENGTH_LEAST: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialField:
+    """One credential of a PSP."""
+
+    name: str
+    meaning: str
+    default: str | None = None
+    """What it is if it is not given; None: it must be given."""
+    is_secret: bool = True
+
+
+WEBHOOK_SECRETS: Final = CredentialField(
+    name="webhook_secrets",
+    meaning="secrets that sign notifications, separated by commas; without any, none is taken",
+    default="",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialFault:
+    """A credential that the PSP does not take."""
+
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.why}"
+
+
+class CredentialsRefused(ValueError):
+    """Credentials that cannot be used, or not together; the text names them, never a value."""
+
+
+def complete(fields: tuple[CredentialField, ...], given: Mapping[str, str]) -> dict[str, str]:
+    """The credentials with defaults for what is not given.
+
+    Raises CredentialsRefused for one that is unknown or missing, or has not the form of one.
+    """
+    names = [field.name for field in fields]
+    for name in given:
+        if name not in names:
+            raise CredentialsRefused(f"{name} is none of the credentials: {', '.join(names)}")
+    found = {}
+    for field in fields:
+        value = given.get(field.name) or field.default
+        if value is None:
+            raise CredentialsRefused(f"{field.name} is missing")
+        if not isinstance(value, str) or not value.isprintable() or value != value.strip():
+            raise CredentialsRefused(f"{field.name} is no text in one line, without spaces around")
+        found[field.name] = value
+    if "base_url" in found:
+        _require_address(found["base_url"])
+    _require_long(split_secrets(found))
+    return found
+
+
+def split_secrets(credentials: Mapping[str, str]) -> tuple[str, ...]:
+    """The secrets that notifications may be signed with; several while one is replaced."""
+    joined = credentials.get(WEBHOOK_SECRETS.name, "")
+    return tuple(joined.split(",")) if joined else ()
+
+
+def _require_address(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_address = is_address and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise CredentialsRefused("base_url is no address that begins with https:// or http://")
+
+
+def _require_long(secrets: tuple[str, ...]) -> None:
+    if any(len(each) < SECRET_LENGTH_LEAST for each in secrets):
+        raise CredentialsRefused(
+            f"webhook_secrets holds one of less than {SECRET_LENGTH_LEAST} characters, which is "
+            "easy to guess"
+        )
