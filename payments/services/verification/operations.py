@@ -167,10 +167,9 @@ def _expected(operation: Operation) -> Amounts:
 def _booked(booked: Sequence[BookedRule]) -> Amounts:
     amounts: Amounts = defaultdict(int)
     for row in booked:
-        if row.source_type.startswith("hold"):
-            continue
+        is_hold = _source_of(row) == "hold"  # What is held beyond request is of no operation.
         for component, sign in _EFFECTS.get(row.rule, {}).items():
-            if component in _COMPONENTS:
+            if component in _COMPONENTS and not (is_hold and component == "authorized"):
                 amounts[component, row.currency] += row.sign * sign * row.amount_minor
     return {key: minor for key, minor in amounts.items() if minor}
 

@@ -15,6 +15,7 @@ from payments.services.verification.rebuild import differences
 from payments.tests.outcomes.test_adoption import ask_in_euro
 from payments.tests.support.late_outcomes import falsely_closed, sync_as_notified
 from payments.tests.support.shop import Shop, body_of
+from payments.tests.verification.test_every_column import triggers_off
 from psp_adapters.contract.operations import Outcome
 
 Cursor = psycopg.Cursor[Any]
@@ -140,6 +141,30 @@ def test_a_transaction_of_another_merchant_or_source_is_named(
             intent.id,
         )
         assert any(said in each for each in differences())
+
+
+def test_a_fee_that_is_booked_as_part_of_a_hold_is_named(
+    shop: Shop, paid: str, owner_cursor: Cursor
+) -> None:
+    charge, capture = shop.operations(paid)[:2]
+    for table, key in (("ledger_transaction", "id"), ("ledger_entry", "transaction_id")):
+        owner_cursor.execute(
+            f"CREATE TEMPORARY TABLE copied_{table} AS SELECT * FROM {table} WHERE {key} = "
+            "(SELECT id FROM ledger_transaction WHERE source_id = %s AND rule = 'platform_fee')",
+            [capture.id],
+        )
+        changes = f"{key} = %s, source_type = 'hold/1', source_id = %s"
+        if table == "ledger_entry":
+            changes = f"{key} = %s, id = id + 1000"
+        owner_cursor.execute(
+            f"UPDATE copied_{table} SET {changes}", [charge.id, charge.id][: changes.count("%s")]
+        )
+        with triggers_off(owner_cursor, table):
+            owner_cursor.execute(
+                f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM copied_{table}"
+            )
+        owner_cursor.execute(f"DROP TABLE copied_{table}")
+    assert any("0.00 USD should be booked as platform fee" in each for each in differences())
 
 
 def test_entries_in_a_currency_of_no_operation_are_named(

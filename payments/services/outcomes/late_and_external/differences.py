@@ -66,10 +66,11 @@ def compare(charge: Operation, operations: Sequence[Operation], seen: PspPayment
     listed, contradictory = _each_once(seen.operations)
     pairs = _pairs(ours, listed)
     _require_complete(ours, pairs)
-    comparison = Comparison()
     if seen.held.currency != charge.currency:
+        # Nothing can be booked beside a hold that cannot.
         why = f"the provider holds {seen.held}, of a charge of {charge.amount}"
-        comparison.objections.append(Objection(charge, why))
+        return Comparison(objections=[Objection(charge, why)])
+    comparison = Comparison()
     for shown, row in pairs:
         why = contradictory.get(_name_of(shown)) or _why_not(charge, row, shown, seen)
         if why:
