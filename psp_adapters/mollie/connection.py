@@ -62,7 +62,7 @@ class Transport(Client):
         """One request; raises NotSent or AnswerUnknown, which the client lets through."""
         query = generate_querystring(params)
         headers = {
-            "Accept": "application/json",
+            "Accept": "application/hal+json, application/json",
             "Authorization": f"Bearer {self._key}",
             "User-Agent": self.user_agent,
         }

@@ -241,7 +241,8 @@ class MollieFace:
                     return
                 sent = b"" if view is None else json.dumps(view).encode()
                 self.send_response(status)
-                self.send_header("Content-Type", "application/hal+json")
+                if view is not None:
+                    self.send_header("Content-Type", "application/hal+json")
                 self.send_header("Content-Length", str(len(sent)))
                 self.end_headers()
                 self.wfile.write(sent)
