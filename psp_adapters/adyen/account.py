@@ -33,6 +33,13 @@ CREDENTIAL_FIELDS: Final = (
         default="",
         is_secret=False,
     ),
+    CredentialField(
+        name="report_url",
+        meaning="where settlement reports are fetched; without it files are imported",
+        default="",
+        is_secret=False,
+    ),
+    CredentialField(name="report_key", meaning="the API key of a report user", default=""),
     WEBHOOK_SECRETS,
 )
 

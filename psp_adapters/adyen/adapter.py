@@ -68,7 +68,9 @@ class AdyenAdapter(PspAdapter):
         redirect_method_types=frozenset({"ideal"}),
         bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
         requests_three_d_secure=True,
+        settlement_reports=True,
         notification_answer="[accepted]",
+        completes_with_returned=True,
         states_results_by_notification=True,
     )
     credential_fields = account.CREDENTIAL_FIELDS
@@ -82,6 +84,8 @@ class AdyenAdapter(PspAdapter):
         base_url: str = TEST_URL,
         pre_authorize: bool = False,
         webhook_secrets: Sequence[str] = (),
+        report_url: str = "",
+        report_key: str = "",
     ) -> None:
         if ":" in merchant_account:
             raise CredentialsRefused("merchant_account has no colon")
@@ -89,7 +93,10 @@ class AdyenAdapter(PspAdapter):
         self._stored = stored
         self._pre_authorize = pre_authorize
         self._webhook_secrets = webhook_secrets
-        self._connection = Connection(api_key=api_key, base_url=base_url)
+        self._fetches_reports = bool(report_url and report_key)
+        self._connection = Connection(
+            api_key=api_key, base_url=base_url, report_url=report_url, report_key=report_key
+        )
 
     @classmethod
     def from_credentials(
@@ -103,6 +110,8 @@ class AdyenAdapter(PspAdapter):
             base_url=credentials["base_url"],
             pre_authorize=credentials["pre_authorize"] == "true",
             webhook_secrets=split_secrets(credentials),
+            report_url=credentials["report_url"],
+            report_key=credentials["report_key"],
         )
         account.require_mode(made._connection, livemode=livemode)
         return made
@@ -227,10 +236,22 @@ class AdyenAdapter(PspAdapter):
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float
     ) -> list[ReportListing]:
-        raise PspUnavailable("settlement reports are imported as files")
+        """The reports that notifications have announced, since that time or all; oldest first."""
+        if not self._fetches_reports:
+            return []
+        stored = self._stored.about(psp_payment_ids=[vocabulary.REPORTS])
+        return _readable(partial(reports.listings_of, stored, since=since))
 
     def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
-        raise PspUnavailable("settlement reports are imported as files")
+        """Fetch a report from the configured address; `read_report` checks its form."""
+        if not reports.is_name(name):
+            raise PspUnavailable("not the name of a report")
+        return self._connection.report(
+            name,
+            merchant_account=self._account,
+            deadline_seconds=deadline_seconds,
+            max_body_bytes=reports.REPORT_BYTES_MAX,
+        )
 
     def read_report(self, body: bytes) -> Iterator[ReportLine]:
         return reports.read(body, merchant_account=self._account)

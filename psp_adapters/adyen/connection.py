@@ -84,9 +84,15 @@ class Transport:
 class Connection:
     """The calls of one merchant account."""
 
-    def __init__(self, *, api_key: str, base_url: str) -> None:
+    def __init__(
+        self, *, api_key: str, base_url: str, report_url: str = "", report_key: str = ""
+    ) -> None:
         base_url = base_url.rstrip("/")
-        _require_address(base_url)
+        _require_address("base_url", base_url)
+        self._reports: PspHttp | None = None
+        if report_url and report_key:
+            _require_address("report_url", report_url)
+            self._reports = PspHttp(report_url, {"X-API-Key": report_key})
         self.is_live = "-live" in urlsplit(base_url).netloc
         self._transport = Transport(base_url)
         client = Adyen.AdyenClient(
@@ -124,9 +130,28 @@ class Connection:
         except (NotSent, AnswerUnknown) as error:
             raise PspUnavailable(f"{type(error).__name__}: {error}") from None
 
+    def report(
+        self, name: str, *, merchant_account: str, deadline_seconds: float, max_body_bytes: int
+    ) -> bytes:
+        """A report's file, from the configured address alone; raises PspUnavailable."""
+        if self._reports is None:
+            raise PspUnavailable("report_url and report_key are not set")
+        path = f"/{quote(merchant_account, safe='')}/{quote(name, safe='')}"
+        try:
+            answer = self._reports.send(
+                "GET", path, deadline_seconds=deadline_seconds, max_body_bytes=max_body_bytes
+            )
+        except (NotSent, AnswerUnknown) as error:
+            raise PspUnavailable(f"{type(error).__name__}: {error}") from None
+        if answer.status != 200:
+            raise PspUnavailable(f"answered {answer.status}")
+        return answer.body
+
     def close(self) -> None:
         """Close idle connections."""
         self._transport.close()
+        if self._reports is not None:
+            self._reports.close()
 
     def _answer_to(self, call: Callable[[], Any]) -> Answer:
         """The whole answer to one call of the library; raises NotSent or AnswerUnknown.
@@ -161,9 +186,9 @@ def in_path(identifier: str) -> str:
     return quote(identifier, safe="") if identifier.strip(".") else "_"
 
 
-def _require_address(base_url: str) -> None:
-    parts = urlsplit(base_url)
+def _require_address(key: str, url: str) -> None:
+    parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise CredentialsRefused("base_url starts with http:// or https:// and names a host")
+        raise CredentialsRefused(f"{key} starts with http:// or https:// and names a host")
     if parts.scheme == "http" and parts.hostname.endswith(("adyen.com", "adyenpayments.com")):
-        raise CredentialsRefused("an address of Adyen needs a base_url with https://")
+        raise CredentialsRefused(f"an address of Adyen needs a {key} with https://")

@@ -66,6 +66,12 @@ def event_id(*, event: str, psp_id: str, success: bool, at: datetime) -> str:
     return f"{event}:{psp_id}:{'true' if success else 'false'}:{int(at.timestamp())}"
 
 
+def name_of(stored: StoredNotification) -> str:
+    """The PSP's id in the identity of a notification: of an operation, or a report's name."""
+    psp_id, _, _ = stored.event_id.partition(":")[2].rsplit(":", 2)
+    return psp_id
+
+
 def fact_of(stored: StoredNotification) -> Fact | None:
     """The fact of a stored notification; None if it is about no payment.
 
@@ -75,13 +81,13 @@ def fact_of(stored: StoredNotification) -> Fact | None:
     event, _, rest = stored.event_id.partition(":")
     if event not in vocabulary.PAYMENT_EVENTS:
         return None
-    psp_id, success, _ = rest.rsplit(":", 2)
+    success = rest.rsplit(":", 2)[1]
     item = json.loads(stored.body)
     return Fact(
         at=stored.occurred_at,
         event=event,
         success=success == "true",
-        psp_id=psp_id,
+        psp_id=name_of(stored),
         payment_id=stored.psp_payment_id,
         reference=stored.reference,
         amount=money_of(item["amount"]),

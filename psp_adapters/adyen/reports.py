@@ -1,4 +1,4 @@
-"""Parses Adyen's settlement detail report. No I/O.
+"""Lists and parses Adyen's settlement detail reports. No I/O.
 
 Columns are found by their names: newer files have more of them. The direction of a line is that of
 the column which is filled, never that of its type. Amounts are in major units. The file has no
@@ -10,13 +10,21 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from ledger.exceptions import LedgerError
 from ledger.money import CURRENCY_EXPONENTS, Money
-from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
+from psp_adapters.adyen import vocabulary
+from psp_adapters.adyen.facts import name_of
+from psp_adapters.contract.settlement_reports import (
+    LineKind,
+    ReportLine,
+    ReportListing,
+    ReportUnreadable,
+)
+from psp_adapters.contract.stored_notifications import StoredNotification
 
 COLUMNS: Final = (
     *("Merchant Account", "Psp Reference", "Merchant Reference", "Creation Date", "TimeZone"),
@@ -64,7 +72,35 @@ _DECIMAL: Final = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,6}))?")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}")
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, LedgerError)
 
+REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
+_NAME: Final = re.compile(r"settlement_detail_report_batch_[0-9]{1,12}\.csv")
+
 Row = Mapping[str, str]
+
+
+def is_name(name: str) -> bool:
+    """Whether it is the name of a settlement detail report; others are not fetched."""
+    return _NAME.fullmatch(name) is not None
+
+
+def listings_of(
+    stored: Sequence[StoredNotification], *, since: datetime | None
+) -> list[ReportListing]:
+    """The reports that notifications have announced, oldest first, each once.
+
+    A name is signed. The address that Adyen sends with it is not, and so is not used.
+    """
+    closed: dict[str, datetime] = {}
+    for each in stored:
+        name = name_of(each)
+        if each.type == vocabulary.REPORT_EVENT and is_name(name):
+            closed[name] = min(closed.get(name, each.occurred_at), each.occurred_at)
+    found = [
+        ReportListing(name=name, closed_at=at, line_count=None)
+        for name, at in closed.items()
+        if since is None or at >= since
+    ]
+    return sorted(found, key=lambda listing: (listing.closed_at, listing.name))
 
 
 def read(body: bytes, *, merchant_account: str) -> Iterator[ReportLine]:

@@ -56,8 +56,10 @@ DISPUTE_EVENTS: Final = frozenset(
     }
 )
 REPORT_EVENT: Final = "REPORT_AVAILABLE"
+REPORTS: Final = "reports"
+"""What a notification of a report is kept under: it is about no payment."""
 IGNORED_EVENTS: Final = {
-    REPORT_EVENT: "settlement reports are imported as files",
+    REPORT_EVENT: "no payment changes; the list of reports is read from these",
     "NOTIFICATION_OF_FRAUD": "a warning: no money moves",
     "MANUAL_REVIEW_ACCEPT": "the payment goes on as it was",
     "MANUAL_REVIEW_REJECT": "the cancellation or refund that follows has an event of its own",

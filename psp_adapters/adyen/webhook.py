@@ -140,9 +140,11 @@ def _changes_a_payment(event: str, *, success: bool) -> bool:
 
 
 def _payment_id_of(event: str, psp_id: str, item: Json) -> str:
-    """The payment that it is about; empty for an event about none."""
+    """The payment that it is about; empty for an event about none, but for a report."""
     if event == vocabulary.AUTHORIZED:
         return psp_id
+    if event == vocabulary.REPORT_EVENT:
+        return vocabulary.REPORTS
     if event not in vocabulary.PAYMENT_EVENTS and event not in vocabulary.DISPUTE_EVENTS:
         return ""
     original = item.get("originalReference")

@@ -68,6 +68,8 @@ class Capabilities:
     notification_answer: str = ""
     """The exact text that the PSP wants with 200, once its notifications are stored; empty if it
     reads the status only."""
+    completes_with_returned: bool = False
+    """Whether what a customer brings back from a challenge (`LookUp.returned`) completes it."""
     states_results_by_notification: bool = False
     """Whether the PSP has no look-ups: they are answered from its stored notifications, which are
     all signed. The adapter is given these (`stored`). What it accepted, and has not stated the

@@ -6,7 +6,8 @@ Looks up, repeats the same key while that is safe, or fences what never arrived.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -50,6 +51,7 @@ RETRY_SECONDS_MAX: Final = 30.0
 SWEEP_LIMIT: Final = 50
 SWEEP_SECONDS: Final = 10.0
 """A PSP that hangs must not keep a sweep, and so a worker, for longer: heartbeats wait for it."""
+_LEASE_AGAIN_SECONDS: Final = 0.2
 
 
 QUEUE: Final = DueQueue(
@@ -106,8 +108,22 @@ def resolve_within(
     """
     operation = Operation.objects.only("id", "psp_account_id").get(pk=operation_id)
     bulkhead = bulkhead_of(accounts.identity_of(operation.psp_account_id).code)
-    resolve = partial(resolve_operation, operation_id, actor=actor, returned=returned)
+    resolve: Callable[[], object] = partial(resolve_operation, operation_id, actor=actor)
+    if returned and accounts.capabilities_of(operation.psp_account_id).completes_with_returned:
+        resolve = partial(_hand_over, operation_id, actor, returned, answer_by_monotonic)
     bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
+
+
+def _hand_over(
+    operation_id: UUID, actor: str, returned: Mapping[str, str], until_monotonic: float | None
+) -> None:
+    """Resolve it with what a customer brought back, which comes once: a lease is waited for."""
+    while not resolve_operation(operation_id, actor=actor, returned=returned):
+        is_open = Operation.objects.filter(pk=operation_id, closed_at__isnull=True).exists()
+        connection.close()
+        if not is_open or until_monotonic is None or time.monotonic() >= until_monotonic:
+            return
+        time.sleep(_LEASE_AGAIN_SECONDS)
 
 
 def _resolve(

@@ -8,16 +8,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from django.test import Client
 
-from payments.models import Case, PspNotification
+from payments.clock import now_utc
+from payments.models import Case, Operation, PspNotification
+from payments.services.callers.caller import Answer
 from payments.services.psp_gateway.credentials import seal_credentials
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_notifications import processing
 from payments.services.verification.rebuild import differences
+from payments.tests.support.crashes import STEPS, crash
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from payments.tests.support.money_moves import end_leases
 from payments.tests.support.notices import make_due
 from payments.tests.support.shop import Shop, age_operations, body_of
 from psp_adapters.sandbox.adapter import SandboxAdapter
@@ -225,6 +230,7 @@ def test_one_request_with_several_items_is_stored_whole_or_not_at_all(adyen: Ady
 
 
 def test_a_customer_who_comes_back_completes_the_payment(adyen: AdyenShop) -> None:
+    """Also if a worker is looking the payment up at that moment: what is brought comes once."""
     created = adyen.create(token="shopper-1/CHALLENGED000001")
     intent_id = body_of(created)["id"]
     charge = adyen.operations(intent_id)[0]
@@ -233,12 +239,48 @@ def test_a_customer_who_comes_back_completes_the_payment(adyen: AdyenShop) -> No
     assert adyen.operations(intent_id)[0].redirect_url == charge.redirect_url
     view = adyen.psp.complete_challenge(charge.redirect_url)
     path = charge.return_url.partition("/return/")[2]
+    rows = Operation.objects.filter(pk=charge.id)
+    rows.update(lease_until=now_utc() + timedelta(seconds=1))
     answer = Client().get(f"/return/{path}&redirectResult={view['id']}")
     assert answer.status_code in (200, 302)
     assert statuses(adyen, intent_id) == [("authorize", "SUCCEEDED")]
     adyen.deliver()
     adyen.settle()
     assert adyen.intent(intent_id).amount_captured_minor == 10_000
+    assert list(differences()) == []
+
+
+@pytest.mark.matrix(most=4)
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("name", ["create", "capture", "cancel", "refund"])
+def test_a_repeated_request_after_a_crash_ends_in_one_effect(
+    adyen: AdyenShop, name: str, step: str
+) -> None:
+    intent_id = "" if name == "create" else held(adyen, manual=name != "refund")
+    caller = adyen.caller(key=adyen.order_id, body={"command": name})
+
+    def command() -> Answer:
+        if name == "create":
+            return adyen.create(token=GOOD, caller=caller)
+        return {"capture": adyen.capture, "cancel": adyen.cancel, "refund": adyen.refund}[name](
+            intent_id, caller=caller
+        )
+
+    crash(step, command)
+    end_leases()
+    answer = command()
+    adyen.deliver()
+    adyen.settle()
+    adyen.deliver()
+    shown = intent_id or body_of(answer)["id"]
+    assert {status for _, status in statuses(adyen, shown)} == {"SUCCEEDED"}
+    expected = {
+        "create": ["authorize", "capture"],
+        "capture": ["authorize", "capture"],
+        "cancel": ["authorize", "void"],
+        "refund": ["authorize", "capture", "refund"],
+    }
+    assert kinds(adyen) == expected[name]
     assert list(differences()) == []
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
 from ledger.money import Money
 from psp_adapters.adyen import reports
+from psp_adapters.adyen.adapter import AdyenAdapter
+from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
+from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.support.adyen_documents import document_path
+from psp_adapters.tests.support.adyen_face import API_KEY, AdyenFace
 
 ACCOUNT = "FaceMerchantECOM"
 HEADER = (*reports.COLUMNS, *reports.FEES, "Batch Number", "A column of tomorrow")
@@ -142,6 +149,84 @@ def test_a_file_that_is_none_is_refused() -> None:
     assert "two columns" in refused(report(SALE, header=(*HEADER, "Type")))
     assert refused(b"\xff\xfe\n")
     assert "too long" in refused(b"a" * 100_000)
+
+
+def test_reports_are_listed_from_what_was_announced_and_fetched_from_our_address_alone(
+    face: AdyenFace, kept: Kept, adapter: AdyenAdapter
+) -> None:
+    """The address in a notification is not signed: it is not used."""
+    name, other = "settlement_detail_report_batch_7.csv", "payments_accounting_report.csv"
+    with Reports(name, report(SALE)) as server:
+        fetching = AdyenAdapter(
+            api_key=API_KEY,
+            merchant_account=ACCOUNT,
+            base_url=face.base_url,
+            stored=kept,
+            report_url=f"http://127.0.0.1:{server.port}/reports",
+            report_key="the report user's key",
+        )
+        nothing = {"currency": "EUR", "value": 0}
+        for each in (name, other, name):
+            face.state(
+                "REPORT_AVAILABLE",
+                psp_id=each,
+                reference="",
+                amount=nothing,
+                reason="https://elsewhere.example/steal",
+            )
+        [listed] = fetching.list_reports(since=None, deadline_seconds=5)
+        assert (listed.name, listed.line_count) == (name, None)
+        later = listed.closed_at + timedelta(seconds=1)
+        assert fetching.list_reports(since=later, deadline_seconds=5) == []
+        body = fetching.fetch_report(name, deadline_seconds=5)
+        [line] = fetching.read_report(body)
+        assert line.gross == Money(1000, "EUR")
+        assert server.asked == [(f"/reports/{ACCOUNT}/{name}", "the report user's key")]
+        for bad in (other, "settlement_detail_report_batch_8.csv", "..", "", "a/b"):
+            with pytest.raises(PspUnavailable):
+                fetching.fetch_report(bad, deadline_seconds=5)
+        fetching.close()
+    assert adapter.list_reports(since=None, deadline_seconds=5) == []
+    with pytest.raises(PspUnavailable, match="not set"):
+        adapter.fetch_report(name, deadline_seconds=5)
+
+
+class Reports:
+    """Serves one file; usable as a context manager."""
+
+    def __init__(self, name: str, body: bytes) -> None:
+        self.asked: list[tuple[str, str]] = []
+        """Path and key of each request for the file."""
+        reports = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                found = self.path.endswith(f"/{name}")
+                if found:
+                    reports.asked.append((self.path, self.headers["X-API-Key"]))
+                content = body if found else b"no"
+                self.send_response(200 if found else 404)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+
+    def __enter__(self) -> Reports:
+        serve = {"poll_interval": 0.02}
+        threading.Thread(target=self._server.serve_forever, kwargs=serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def test_every_column_that_we_read_is_one_that_adyen_documents() -> None:
