@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from ledger.exceptions import LedgerError
-from ledger.money import CURRENCY_EXPONENTS, Money
+from ledger.money import Money
 from psp_adapters.adyen import vocabulary
 from psp_adapters.adyen.facts import name_of
+from psp_adapters.adyen.mapping import AMOUNTS
 from psp_adapters.contract.settlement_reports import (
     LineKind,
     ReportLine,
@@ -68,7 +69,6 @@ _ROW_LENGTH_MAX: Final = 16 * 1024
 _TEXT_MAX: Final = 500
 _TYPE_MAX: Final = 64
 _IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
-_DECIMAL: Final = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,6}))?")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}")
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, LedgerError)
 
@@ -189,7 +189,7 @@ def _amounts_of(row: Row) -> tuple[Money, Money]:
     fee = Money.zero(currency)
     for name in FEES:
         if row.get(name):
-            fee += _major(row[name], currency)
+            fee += AMOUNTS.from_major(row[name], currency)
     if not row["Gross Currency"] or not (row["Gross Credit (GC)"] or row["Gross Debit (GC)"]):
         return net + fee, fee
     gross = _one_of(
@@ -210,24 +210,8 @@ def _one_of(row: Row, *, credit: str, debit: str, currency: str) -> Money:
     given, taken = row[credit], row[debit]
     if bool(given) == bool(taken):
         raise ValueError("not exactly one of debit and credit")
-    amount = _major(given or taken, currency)
+    amount = AMOUNTS.from_major(given or taken, currency)
     return amount if given else Money.zero(currency) - amount
-
-
-def _major(said: str, currency: str) -> Money:
-    """An amount in major units; digits beyond the currency's decimals must be zeros."""
-    match = _DECIMAL.fullmatch(said)
-    if match is None or currency not in CURRENCY_EXPONENTS:
-        raise ValueError("not an amount")
-    sign, whole, fraction = match.groups()
-    decimals = CURRENCY_EXPONENTS[currency]
-    digits = (fraction or "").ljust(decimals, "0")
-    if digits[decimals:].strip("0"):
-        raise ValueError("more decimals than the currency has")
-    minor = int(f"{sign}{whole}{digits[:decimals]}")
-    if abs(minor) >= 10**15:
-        raise ValueError("an amount is too large")
-    return Money(minor, currency)
 
 
 def _moment_of(said: str, zone: str) -> datetime:

@@ -13,10 +13,8 @@ TOP_LEVEL = {
 }
 VAGUE_NAMES = {"util", "helper", "common", "base", "misc", "manager"}
 NAMED_BY_DJANGO = {"paymentsite/postgresql/base.py"}
-# Money.__str__ for people, MinorUnits for PSPs; the third reads reports in major units.
-KNOWS_DECIMALS = {
-    *("ledger/money.py", "psp_adapters/contract/minor_units.py", "psp_adapters/adyen/reports.py")
-}
+# Money.__str__ for people, MinorUnits for PSPs.
+KNOWS_DECIMALS = {"ledger/money.py", "psp_adapters/contract/minor_units.py"}
 SCALES = (ast.Div, ast.FloorDiv, ast.Mod, ast.Mult, ast.Pow)
 
 

@@ -128,7 +128,7 @@ def test_yen_have_no_decimals() -> None:
         ({"Net Debit (NC)": "9.70"}, "exactly one"),
         ({"Net Credit (NC)": ""}, "exactly one"),
         ({"Net Credit (NC)": "9,70"}, "not an amount"),
-        ({"Commission (NC)": "0.105"}, "more decimals"),
+        ({"Commission (NC)": "0.105"}, "NotRepresentable"),
         ({"Net Currency": "XXX"}, ""),
         ({"TimeZone": "MARS"}, "time zone"),
         ({"Creation Date": "1 March"}, "not a time"),
