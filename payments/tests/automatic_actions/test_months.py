@@ -122,8 +122,8 @@ def test_everything_works_the_same_on_tables_that_are_partitioned(
                 ")).* FROM payments_delivery d WHERE id = %s",
                 [str(public_ids.new_id_of_time(delivery.id)), delivery.id],
             )
-    assert receiving._insert_once(_notification(shop))
-    assert not receiving._insert_once(_notification(shop))
+    assert receiving._insert_new([_notification(shop)])
+    assert not receiving._insert_new([_notification(shop)])
     with pytest.raises(psycopg.errors.CheckViolation, match="append_only"):
         partitioned.execute("DELETE FROM payments_event")
     for table in READY:  # The application has no right on a month by itself.

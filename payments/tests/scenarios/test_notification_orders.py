@@ -197,7 +197,7 @@ def _wait_for_operation() -> Operation:
 
 
 STORING = {
-    "before the commit": (receiving, "_insert_once", "before"),
+    "before the commit": (receiving, "_insert_new", "before"),
     "after the commit": (wakeups.process_wakeups, "send", "before"),
 }
 PROCESSING = {
