@@ -28,6 +28,10 @@ _BY_OBJECT: Final[dict[str, str]] = {
         "payment_intent.partially_funded payment_intent.payment_failed payment_intent.processing "
         "payment_intent.requires_action payment_intent.succeeded"
     ),
+    "checkout.session": (
+        "checkout.session.async_payment_failed checkout.session.async_payment_succeeded "
+        "checkout.session.completed checkout.session.expired"
+    ),
     "charge": (
         "charge.captured charge.expired charge.failed charge.pending charge.refunded "
         f"charge.succeeded charge.updated {HOLD_EXPIRING}"
@@ -105,7 +109,6 @@ _NEVER_HERE: Final[dict[str, str]] = {
     "billing_portal.session": "created",
     "capability": "updated",
     "cash_balance": "funds_available",
-    "checkout.session": "async_payment_failed async_payment_succeeded completed expired",
     "climate.order": "canceled created delayed delivered product_substituted",
     "climate.product": "created pricing_updated",
     "coupon": "created deleted updated",

@@ -27,6 +27,9 @@ WEBHOOK_ENDPOINT: Final = "we"
 DELIVERY: Final = "whd"
 DISPUTE: Final = "dp"
 DISPUTE_RESPONSE: Final = "dr"
+CHECKOUT_SESSION: Final = "cs"
+CHECKOUT_LINE_ITEM: Final = "li"
+PAYMENT_LINK: Final = "plink"
 LINE_ITEM: Final = "uli"
 SETUP_INTENT: Final = "seti"
 SETUP_ATTEMPT: Final = "setatt"
@@ -43,6 +46,7 @@ SECRET_FORMS: Final = (
     rf"{WHSEC}[A-Za-z0-9+/=_-]{{8,}}",
     rf"(?<={CLIENT_HALF})[A-Za-z0-9_-]{{8,}}",
     r"(?<=[?&]token=)[A-Za-z0-9_-]{8,}",  # of the return page
+    r"(?<=/checkout/)[A-Za-z0-9_-]{24,}",  # of a checkout page
 )
 """A regular expression for each form of secret that we issue: logs leave them out."""
 

@@ -153,6 +153,14 @@ class PspAccountStatus(StrEnum):
     """Never again: what was charged is captured, refunded, disputed and settled."""
 
 
+class CheckoutStatus(StrEnum):
+    """Does the page of a checkout session take a payment, is it done, or is its time over?"""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    EXPIRED = "expired"
+
+
 class CaseStatus(StrEnum):
     """The status of a case."""
 
@@ -183,17 +191,9 @@ class CaseKind(StrEnum):
     """A payment does not follow from the books, or the books contradict themselves."""
 
 
-I = IntentStatus
-O = OperationStatus
-R = RefundStatus
-N = NotificationStatus
-C = CaseStatus
-E = EndpointStatus
-W = DeliveryStatus
-D = DisputeStatus
-S = ResponseStatus
-T = SetupStatus
-A = SetupAttemptStatus
+I, O, R, N = IntentStatus, OperationStatus, RefundStatus, NotificationStatus
+C, K, E, W = CaseStatus, CheckoutStatus, EndpointStatus, DeliveryStatus
+D, S, T, A = DisputeStatus, ResponseStatus, SetupStatus, SetupAttemptStatus
 P = PspAccountStatus
 
 Table = dict[str, frozenset[str]]
@@ -390,6 +390,11 @@ PSP_ACCOUNT_TRANSITIONS: Final[Table] = _table(
     {P.ACTIVE: (P.PAUSED, P.CLOSING), P.PAUSED: (P.ACTIVE, P.CLOSING), P.CLOSING: ()}
 )
 PSP_ACCOUNT_INITIAL: Final = frozenset({P.ACTIVE, P.PAUSED})
+
+CHECKOUT_TRANSITIONS: Final[Table] = _table(
+    {K.OPEN: (K.COMPLETE, K.EXPIRED), K.COMPLETE: (), K.EXPIRED: ()}
+)
+CHECKOUT_INITIAL: Final = frozenset({K.OPEN})
 
 CASE_TRANSITIONS: Final[Table] = _table({C.OPEN: (C.CLOSED,), C.CLOSED: ()})
 CASE_INITIAL: Final = frozenset({C.OPEN})

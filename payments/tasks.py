@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services.automatic_actions import late_success_reversals, months, retention
+from payments.services.automatic_actions import (
+    expired_sessions,
+    late_success_reversals,
+    months,
+    retention,
+)
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.disputes import reminders, responses, sync
 from payments.services.psp_notifications import processing
@@ -38,6 +43,12 @@ def reverse_due_charges() -> int:
 def act_on_due_deadlines() -> int:
     """Warn of holds that expire, void or sync them, and cancel abandoned payments."""
     return action_sweep.act_on_due_deadlines()
+
+
+@shared_task
+def expire_due_sessions() -> int:
+    """Expire checkout sessions whose time is over."""
+    return expired_sessions.expire_due_sessions()
 
 
 @shared_task

@@ -112,6 +112,12 @@ SWEEPS: Final = (
         why="authorizations that end, and abandoned payments: hours matter, not seconds",
     ),
     Sweep(
+        name="expire-checkout-sessions",
+        task="payments.tasks.expire_due_sessions",
+        every_seconds=30,
+        why="checkout sessions whose time is over: their payments are canceled",
+    ),
+    Sweep(
         name=HEARTBEATS[Queue.MONEY],
         task="paymentsite.celery.heartbeat_money",
         every_seconds=None,

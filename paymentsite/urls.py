@@ -24,6 +24,8 @@ urlpatterns = [
     path("healthz/jobs", jobs),
     path("livez", livez),
     path("metrics", metrics),
+    # The hosted checkout (/checkout/…): its page is its own credential.
+    path("", include("payments.checkout.urls")),
     # The merchant API (/v1/…) and the page to which PSPs send customers back (/return/…).
     path("", include("payments.api.urls")),
 ]

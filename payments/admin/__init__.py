@@ -12,6 +12,7 @@ from ledger.admin import ID_READERS
 from payments import public_ids
 from payments.admin import (  # noqa: F401  (importing a module registers its pages)
     case,
+    checkout,
     customer,
     delivery,
     dispute,

@@ -40,6 +40,8 @@ _PAGES: Final = {
     public_ids.DELIVERY: "admin:payments_delivery_change",
     public_ids.DISPUTE: "admin:payments_dispute_change",
     public_ids.DISPUTE_RESPONSE: "admin:payments_disputeresponse_change",
+    public_ids.CHECKOUT_SESSION: "admin:payments_checkoutsession_change",
+    public_ids.PAYMENT_LINK: "admin:payments_paymentlink_change",
     public_ids.CASE: "admin:payments_case_change",
     public_ids.BALANCE_TRANSACTION: "admin:ledger_ledgertransaction_change",
 }

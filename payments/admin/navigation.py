@@ -18,6 +18,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             "Payments",
             _item("Payment intents", "payments", "credit_card", "paymentintent"),
+            _item("Checkout sessions", "payments", "shopping_cart", "checkoutsession"),
+            _item("Payment links", "payments", "link", "paymentlink"),
             _item("Operations", "payments", "sync_alt", "operation"),
             _item("Refunds", "payments", "undo", "refund"),
             _item("Disputes", "payments", "gavel", "dispute"),
@@ -60,18 +62,22 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Entries", "payments", "conveyor_belt", "streamentry"),
             _item("Card velocities", "payments", "speed", "cardvelocity"),
         ),
-        _group(
-            "Access",
-            _item("Merchants", "payments", "storefront", "merchant"),
-            _item("API keys", "payments", "key", "apikey"),
-            _item("PSP accounts", "payments", "hub", "pspaccount"),
-            _item("Staff", "auth", "badge", "user"),
-            _item("Roles", "auth", "groups", "group"),
-        ),
+        _access(),
     ]
     return [
         group for group in groups if any(item["permission"](request) for item in group["items"])
     ]
+
+
+def _access() -> dict[str, Any]:
+    return _group(
+        "Access",
+        _item("Merchants", "payments", "storefront", "merchant"),
+        _item("API keys", "payments", "key", "apikey"),
+        _item("PSP accounts", "payments", "hub", "pspaccount"),
+        _item("Staff", "auth", "badge", "user"),
+        _item("Roles", "auth", "groups", "group"),
+    )
 
 
 def _settlement() -> dict[str, Any]:

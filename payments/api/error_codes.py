@@ -112,6 +112,10 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         "Nothing was captured yet, or this charge has nothing to give back.",
         "Cancel an authorization instead; wait for the outcome of a pending payment.",
     ),
+    "checkout_session_unexpected_state": ErrorCode(
+        "The checkout session is complete or expired already.",
+        "Retrieve the session: its `status` says which.",
+    ),
     "content_type_unsupported": ErrorCode(
         "The body is neither a form nor JSON, or not in UTF-8.", _SEND_AS_DOCUMENTED
     ),

@@ -16,6 +16,11 @@ from payments.objects.amount_details import line_items_object
 from payments.objects.balance import balance_transaction_object
 from payments.objects.catalog import EXPANDABLE
 from payments.objects.charge import charge_object
+from payments.objects.checkout_session import (
+    link_lines_object,
+    payment_link_object,
+    session_lines_object,
+)
 from payments.objects.customer import customer_object
 from payments.objects.dispute import dispute_object
 from payments.objects.parts import list_object, public_id
@@ -24,6 +29,7 @@ from payments.objects.payment_method import payment_method_object
 from payments.objects.refund import refund_object
 from payments.objects.setup_intent import setup_attempt_object, setup_intent_object
 from payments.selectors.balance import balance_transactions_by_id
+from payments.selectors.checkout import payment_links, sessions
 from payments.selectors.customers import customers_with_deleted, payment_methods
 from payments.selectors.disputes import disputes
 from payments.selectors.payments import charges, intents, newest_refunds_of, refunds
@@ -76,6 +82,9 @@ def _expand_level(
             if below:
                 _put_line_items(shown, scope)
             continue
+        if field == "line_items":
+            _put_bought_lines(shown, scope)
+            continue
         if kind == "refund_list":
             rows = [row for page in shown for row in page["data"]]
             _expand_level(rows, "refund", below, scope, known)
@@ -120,6 +129,11 @@ def _load_methods(ids: set[str], scope: Scope) -> list[Rendered]:
 def _load_intents(ids: set[str], scope: Scope) -> list[Rendered]:
     rows = intents(scope).filter(pk__in=_uuids(public_ids.PAYMENT_INTENT, ids))
     return [payment_intent_object(row) for row in rows]
+
+
+def _load_links(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = payment_links(scope).filter(pk__in=_uuids(public_ids.PAYMENT_LINK, ids))
+    return [payment_link_object(row) for row in rows]
 
 
 def _load_charges(ids: set[str], scope: Scope) -> list[Rendered]:
@@ -174,6 +188,7 @@ _LOADERS: Final[dict[str, Callable[[set[str], Scope], list[Rendered]]]] = {
     "customer": _load_customers,
     "payment_method": _load_methods,
     "payment_intent": _load_intents,
+    "payment_link": _load_links,
     "charge": _load_charges,
     "dispute": _load_disputes,
     "refund": _load_refunds,
@@ -193,6 +208,24 @@ def _put_line_items(shown: list[Rendered], scope: Scope) -> None:
         if payment["id"] in by_id:
             lines = line_items_object(by_id[payment["id"]])
             payment["amount_details"] = {**payment["amount_details"], "line_items": lines}
+
+
+def _put_bought_lines(shown: list[Rendered], scope: Scope) -> None:
+    """Give each checkout session or payment link the lines of what it sells."""
+    ids = [row["id"] for row in shown]
+    found = {
+        **{
+            row.public_id: session_lines_object(row)
+            for row in sessions(scope).filter(pk__in=_uuids(public_ids.CHECKOUT_SESSION, ids))
+        },
+        **{
+            row.public_id: link_lines_object(row)
+            for row in payment_links(scope).filter(pk__in=_uuids(public_ids.PAYMENT_LINK, ids))
+        },
+    }
+    for row in shown:
+        if row["id"] in found:
+            row["line_items"] = found[row["id"]]
 
 
 def _put_refunds(shown: list[Rendered], scope: Scope, known: dict[str, Rendered]) -> None:

@@ -70,6 +70,8 @@ _EXAMPLES: Final = {
 }
 
 
+_OBJECT_OF_PATH: Final = {"checkout": "checkout.session"}
+"""Where a path does not begin with the name of its object."""
 _making = Lock()
 
 
@@ -111,7 +113,8 @@ def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def _path_parameter(name: str, path: str) -> dict[str, Any]:
     """What an id in a path is, and an example."""
     of = "payment_method" if name == "method_id" else path.split("/")[2].removesuffix("s")
-    meaning = f"The id of the {of.replace('_', ' ')}."
+    of = _OBJECT_OF_PATH.get(of, of)
+    meaning = f"The id of the {of.replace('_', ' ').replace('.', ' ')}."
     return {"description": meaning, "example": OBJECT_TYPES[of].fields["id"].example}
 
 

@@ -12,8 +12,20 @@ import orjson
 from payments.api.errors import INVALID_REQUEST, card_error_body, error_body
 from payments.api.expansion import expand
 from payments.clock import now_utc
-from payments.models import Customer, Operation, PaymentMethod, SetupAttempt, WebhookEndpoint
+from payments.models import (
+    Customer,
+    Operation,
+    PaymentLink,
+    PaymentMethod,
+    SetupAttempt,
+    WebhookEndpoint,
+)
 from payments.objects.charge import charge_object
+from payments.objects.checkout_session import (
+    checkout_session_object,
+    link_lines_object,
+    payment_link_object,
+)
 from payments.objects.customer import customer_object
 from payments.objects.dispute import dispute_object
 from payments.objects.event import webhook_endpoint_object
@@ -29,6 +41,7 @@ from payments.objects.setup_intent import (
 from payments.public_ids import CHARGE
 from payments.selectors.payments import charges
 from payments.services.callers.caller import Answer, Caller, SetupSubject, Subject
+from payments.services.checkout.sessions import session_of
 from payments.services.merchant_webhooks.endpoints import sealed_for_answer
 from payments.services.outcomes.payment_state import EXPIRED_CODE
 from payments.states import OperationStatus, ResponseStatus, SetupAttemptStatus
@@ -120,6 +133,25 @@ def _render_declined_setup(attempt: SetupAttempt, shown: dict[str, Any]) -> Answ
         payment_method=declined_method_object(attempt),
     )
     return answer_of(402, body)
+
+
+def render_session(subject: Subject, caller: Caller) -> Answer:
+    """The checkout session of the payment that was changed, as it now stands."""
+    intent = subject.intent
+    shown = checkout_session_object(session_of(intent), intent)
+    if caller.expand:
+        payment = payment_intent_object(intent)
+        known = {payment["id"]: payment}
+        expand([shown], "checkout.session", caller.expand, caller.scope, known=known)
+    return answer_of(200, shown)
+
+
+def render_payment_link(link: PaymentLink, caller: Caller) -> Answer:
+    """The payment link."""
+    shown = payment_link_object(link)
+    if "line_items" in caller.expand:  # Its row may not be written yet.
+        shown["line_items"] = link_lines_object(link)
+    return answer_of(200, shown)
 
 
 def render_customer(customer: Customer, caller: Caller) -> Answer:

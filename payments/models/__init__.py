@@ -2,6 +2,9 @@
 
 from payments.models.books_check import BooksCheck as BooksCheck
 from payments.models.case import Case as Case
+from payments.models.checkout import BankDecision as BankDecision
+from payments.models.checkout import CheckoutSession as CheckoutSession
+from payments.models.checkout import PaymentLink as PaymentLink
 from payments.models.customer import Customer as Customer
 from payments.models.customer import PaymentMethod as PaymentMethod
 from payments.models.deadline import Deadline as Deadline

@@ -27,7 +27,7 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     application_rights = ("select", "insert", "update")
     permanent_columns = (
         *("merchant_id", "livemode", "psp_account_id", "client_secret", "confirmation_method"),
-        *("idempotency_key", "created_at"),
+        *("idempotency_key", "checkout_session_id", "created_at"),
     )
     public_id_prefix = public_ids.PAYMENT_INTENT
 
@@ -90,6 +90,8 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     psp_reference = models.CharField(max_length=128, blank=True)
     idempotency_key = models.CharField(max_length=255, blank=True)
     latest_charge_id = models.UUIDField(null=True, blank=True)
+    checkout_session_id = models.UUIDField(null=True, blank=True)
+    """The checkout session whose page alone charges this payment."""
     client_secret = models.CharField(max_length=64)
     next_action_url = models.CharField(max_length=2048, blank=True)
     return_url = models.CharField(max_length=2048, blank=True)

@@ -9,6 +9,8 @@ from payments.objects.account import ACCOUNT
 from payments.objects.amount_details import AMOUNT_DETAILS, LINE_ITEM
 from payments.objects.balance import BALANCE, BALANCE_TRANSACTION
 from payments.objects.charge import CHARGE
+from payments.objects.checkout_session import CHECKOUT_SESSION, PAYMENT_LINK
+from payments.objects.checkout_session import LINE_ITEM as CHECKOUT_LINE_ITEM
 from payments.objects.customer import CUSTOMER, DELETED_CUSTOMER, INVOICE_SETTINGS
 from payments.objects.dispute import DISPUTE
 from payments.objects.event import DELETED_WEBHOOK_ENDPOINT, EVENT, WEBHOOK_ENDPOINT
@@ -25,6 +27,7 @@ OBJECT_TYPES: Final[dict[str, ObjectType]] = {
         *(PAYMENT_INTENT, CHARGE, REFUND, DISPUTE, CUSTOMER, PAYMENT_METHOD),
         *(SETUP_INTENT, SETUP_ATTEMPT),
         *(BALANCE, BALANCE_TRANSACTION, EVENT, WEBHOOK_ENDPOINT, ACCOUNT),
+        *(CHECKOUT_SESSION, PAYMENT_LINK, CHECKOUT_LINE_ITEM),
         *(DELETED_CUSTOMER, DELETED_WEBHOOK_ENDPOINT, LINE_ITEM),
     )
 }

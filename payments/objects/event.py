@@ -35,7 +35,7 @@ _DATA: Final = {
     "object": any_of(
         "The object as it was right after the change, whatever happened since.",
         *("payment_intent", "charge", "refund", "dispute", "customer", "payment_method"),
-        *("webhook_endpoint", "deleted_customer", "setup_intent"),
+        *("checkout.session", "webhook_endpoint", "deleted_customer", "setup_intent"),
         example=PAYMENT_INTENT.example(),
     ),
     "previous_attributes": Field(

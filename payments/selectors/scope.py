@@ -47,6 +47,8 @@ SETUP_ATTEMPT: Final = Kind(public_ids.SETUP_ATTEMPT, "setup_attempt")
 EVENT: Final = Kind(public_ids.EVENT, "event")
 WEBHOOK_ENDPOINT: Final = Kind(public_ids.WEBHOOK_ENDPOINT, "webhook endpoint")
 DISPUTE: Final = Kind(public_ids.DISPUTE, "dispute", "dispute")
+CHECKOUT_SESSION: Final = Kind(public_ids.CHECKOUT_SESSION, "checkout.session")
+PAYMENT_LINK: Final = Kind(public_ids.PAYMENT_LINK, "payment_link")
 BALANCE_TRANSACTION: Final = Kind(public_ids.BALANCE_TRANSACTION, "balance transaction")
 
 

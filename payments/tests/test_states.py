@@ -11,6 +11,7 @@ from django_fsm import TransitionNotAllowed
 from payments import states
 from payments.models import (
     Case,
+    CheckoutSession,
     Delivery,
     Dispute,
     DisputeResponse,
@@ -50,6 +51,12 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.SetupAttemptStatus,
         states.SETUP_ATTEMPT_TRANSITIONS,
         states.SETUP_ATTEMPT_INITIAL,
+    ),
+    (
+        CheckoutSession,
+        states.CheckoutStatus,
+        states.CHECKOUT_TRANSITIONS,
+        states.CHECKOUT_INITIAL,
     ),
     (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_INITIAL),
     (Delivery, states.DeliveryStatus, states.DELIVERY_TRANSITIONS, states.DELIVERY_INITIAL),
@@ -136,6 +143,7 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
         "payments_setup_intent": "8058915f",
         "payments_setup_attempt": "d72a58a2",
         "payments_psp_account": "5291e5df",
+        "payments_checkout_session": "27ac1b9c",
     }, "add that migration (before the first release 0002 is enough), then write the digest here"
 
 

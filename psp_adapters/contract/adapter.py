@@ -19,8 +19,9 @@ from psp_adapters.contract.operations import (
     Outcome,
     PspRequest,
     PspResult,
+    PspUnavailable,
 )
-from psp_adapters.contract.payments import PaymentToken, PspPayment
+from psp_adapters.contract.payments import HostedFields, PaymentToken, PspPayment
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 
@@ -61,6 +62,8 @@ class Capabilities:
     """Whether a charge can ask for 3-D Secure that the PSP would not ask for by itself."""
     purchase_details: bool = False
     """Whether it takes what was bought, line by line (`PspRequest.purchase`)."""
+    hosted_fields: bool = False
+    """Whether it serves card fields for our checkout page (`hosted_fields`)."""
     disputes: bool = False
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False
@@ -149,6 +152,13 @@ class PspAdapter(Protocol):
         Raises PspUnavailable. Finds none unless the adapter overrides it.
         """
         return None
+
+    def hosted_fields(self, *, page_origin: str, deadline_seconds: float) -> HostedFields:
+        """Describe the card fields for pages of this origin, which the PSP is told where it must.
+
+        Raises PspUnavailable. Needs the capability `hosted_fields`.
+        """
+        raise PspUnavailable("this PSP has no card fields for the checkout page")
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
         """Look up a dispute. Returns None if the PSP knows none of that id (yet).

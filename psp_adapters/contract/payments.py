@@ -1,4 +1,4 @@
-"""What a PSP shows of a payment (what is held, every operation on it) and of a payment token."""
+"""What a PSP shows of a payment (what is held, every operation), of a token, and of card fields."""
 
 from __future__ import annotations
 
@@ -119,3 +119,24 @@ class UnknownToken(Exception):
 
 class CardDataRefused(Exception):
     """A card number was sent where a token belongs."""
+
+
+class FieldsKind(StrEnum):
+    """How the page talks to the fields."""
+
+    FRAME = "frame"
+    """One page of the PSP in an iframe, which makes a token and answers by messages. The names of
+    the messages are in docs/checkout.md."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedFields:
+    """Card fields that the PSP serves from its own origin: the page never sees the number."""
+
+    kind: FieldsKind
+    origin: str
+    """The only origin that the page frames, and whose messages it takes."""
+    url: str
+    """The page of the fields, of that origin; the checkout page adds `lang` to its query."""
+    public_key: str
+    """Names the account to the fields; it gives no right but to make tokens."""

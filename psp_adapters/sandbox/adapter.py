@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from ledger.exceptions import LedgerError
@@ -27,7 +27,13 @@ from psp_adapters.contract.operations import (
     PspResult,
     PspUnavailable,
 )
-from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
+from psp_adapters.contract.payments import (
+    CardDataRefused,
+    HostedFields,
+    PaymentToken,
+    PspPayment,
+    UnknownToken,
+)
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
@@ -35,6 +41,9 @@ from psp_adapters.sandbox import disputes, mapping, reports, setups, webhook
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_REGISTERED_SECONDS: Final = 60.0
+"""How long an origin that was registered for the card fields is not registered again."""
 
 
 class SandboxAdapter(PspAdapter):
@@ -57,6 +66,7 @@ class SandboxAdapter(PspAdapter):
         reusable_method_types=frozenset({"card"}),
         requests_three_d_secure=True,
         purchase_details=True,
+        hosted_fields=True,
         disputes=True,
         settlement_reports=True,
     )
@@ -71,7 +81,10 @@ class SandboxAdapter(PspAdapter):
         self._account = webhook.account_of(api_key)
         self._http = PspHttp(base_url, {"Authorization": f"Bearer {api_key}"})
         self._tokens: dict[str, PaymentToken] = {}
-        """Test tokens never change: each is looked up once."""
+        """Test tokens never change: each is looked up once. Those of card fields are not kept."""
+        self._base_url = base_url
+        self._registered: dict[str, float] = {}
+        """By origin: until when it counts as registered for the card fields."""
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, str], *, livemode: bool) -> SandboxAdapter:
@@ -173,7 +186,7 @@ class SandboxAdapter(PspAdapter):
         return _result_of(query, view["operation"])
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
-        """Look up a token, once per process."""
+        """Look up a token; a test token once per process."""
         known = self._tokens.get(token)
         if known is not None:
             return known
@@ -187,7 +200,8 @@ class SandboxAdapter(PspAdapter):
         found = _readable(mapping.token_of, _view(answer))
         if found.token != token:
             raise PspUnavailable("the answer describes another token")
-        self._tokens[token] = found
+        if not token.startswith(mapping.FIELD_TOKEN_PREFIX):
+            self._tokens[token] = found
         return found
 
     def set_up(self, request: SetupRequest, *, deadline_seconds: float) -> SetupResult:
@@ -216,6 +230,19 @@ class SandboxAdapter(PspAdapter):
         if not isinstance(found, list) or not found or not isinstance(found[0], dict):
             raise PspUnavailable("the list of setups is not readable")
         return _readable(setups.result_of, found[0], reference=query.reference)
+
+    def hosted_fields(self, *, page_origin: str, deadline_seconds: float) -> HostedFields:
+        """Register the page's origin with the PSP, at most once a minute, and describe the fields.
+
+        Raises PspUnavailable.
+        """
+        if time.monotonic() >= self._registered.get(page_origin, 0.0):
+            body = {"origin": page_origin}
+            answer = self._request("POST", "/v1/field_origins", deadline_seconds, json=body)
+            if _view(answer).get("origin") != page_origin:
+                raise PspUnavailable("the answer names another origin")
+            self._registered[page_origin] = time.monotonic() + _REGISTERED_SECONDS
+        return mapping.hosted_fields_of(self._base_url, self._account, page_origin)
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
         path = f"/v1/disputes/{quote(psp_dispute_id, safe='')}"

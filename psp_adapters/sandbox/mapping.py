@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
 
 from ledger.exceptions import LedgerError
 from psp_adapters.contract.minor_units import MinorUnits
@@ -17,6 +18,8 @@ from psp_adapters.contract.operations import (
     PspResult,
 )
 from psp_adapters.contract.payments import (
+    FieldsKind,
+    HostedFields,
     PaymentToken,
     PspOperation,
     PspOperationKind,
@@ -26,6 +29,9 @@ from psp_adapters.contract.payments import (
 from psp_adapters.http import AnswerUnknown, HttpAnswer
 
 Json = dict[str, Any]
+
+FIELD_TOKEN_PREFIX: Final = "tok_fields_"  # noqa: S105
+"""Of a token that the card fields made: it can be charged once."""
 
 OUTCOMES: Final = {
     "succeeded": Outcome.SUCCEEDED,
@@ -354,3 +360,16 @@ def decline_of(error: object) -> tuple[str, str, str]:
         decline_code = "generic_decline"
     message = str(error.get("message", "")) or "The payment was declined."
     return code, decline_code, _SECRETS.sub("[redacted]", message)[:_MAX_MESSAGE]
+
+
+def hosted_fields_of(base_url: str, account: str, page_origin: str) -> HostedFields:
+    """The card fields of an account for pages of one origin."""
+    parts = urlsplit(base_url)
+    public_key = f"pk_sandbox_{account}"
+    query = urlencode({"key": public_key, "origin": page_origin})
+    return HostedFields(
+        kind=FieldsKind.FRAME,
+        origin=f"{parts.scheme}://{parts.netloc}",
+        url=f"{base_url.rstrip('/')}/fields?{query}",
+        public_key=public_key,
+    )

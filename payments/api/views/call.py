@@ -14,6 +14,7 @@ from payments.api.authentication import Identity
 from payments.api.card_data import refuse_card_in_path
 from payments.api.expansion import expand
 from payments.api.parameters.expansion import TOTAL_COUNT
+from payments.exceptions import ResourceMissing
 from payments.objects.parts import list_object, search_result_object
 from payments.selectors.paging import DEFAULT_LIMIT, Page, Paging
 from payments.selectors.scope import Kind, Scope, id_of
@@ -89,6 +90,19 @@ class Call:
         expand(rows, kind, self._paths_in_list(), self.scope)
         return list_object(self.path, rows, has_more=page.has_more)
 
+    def page_of_lines(self, lines: dict[str, Any]) -> dict[str, Any]:
+        """The page of a short list that is read whole; raises ResourceMissing for its cursors."""
+        rows, paging = lines["data"], self.paging
+        first, last = 0, len(rows)
+        if paging.starting_after:
+            first = _place_of(rows, paging.starting_after, param="starting_after") + 1
+        if paging.ending_before:
+            last = _place_of(rows, paging.ending_before, param="ending_before")
+            first = max(0, last - paging.limit)
+        page = rows[first:last][: paging.limit]
+        more = first > 0 if paging.ending_before else first + len(page) < len(rows)
+        return list_object(self.path, page, has_more=more)
+
     def search_result_of(
         self, kind: str, search: Search[Row], render: Callable[[Row], dict[str, Any]]
     ) -> dict[str, Any]:
@@ -125,6 +139,14 @@ class Call:
         """The idempotency fingerprint: equal for a form and a JSON body with the same content."""
         parameters = orjson.dumps(self.given, option=orjson.OPT_SORT_KEYS)
         return sha256(f"{self.method}\n{self.path}\n".encode() + parameters).hexdigest()
+
+
+def _place_of(rows: list[dict[str, Any]], line_id: str, *, param: str) -> int:
+    """Which line it is; raises ResourceMissing if there is none of this id."""
+    found = [place for place, row in enumerate(rows) if row["id"] == line_id]
+    if not found:
+        raise ResourceMissing(f"No such line item: '{line_id}'", param=param)
+    return found[0]
 
 
 def path_id(kind: Kind, public_id: str) -> UUID:

@@ -22,10 +22,8 @@ from payments.api.views.payment_intent_parameters import (
     UPDATE_PAYMENT_INTENT,
 )
 from payments.api.views.payment_methods import method_of
-from payments.exceptions import ResourceMissing
 from payments.objects.amount_details import LINE_ITEM, line_items_object
 from payments.objects.fields import EXAMPLE_SECOND
-from payments.objects.parts import list_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.selectors.payments import one_intent, page_of_intents
 from payments.selectors.scope import INTENT
@@ -128,25 +126,7 @@ class LineItems(MerchantView):
     @documented(LIST_LINE_ITEMS, LINE_ITEM.name, "List the lines of a payment", is_list=True)
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(INTENT, public_id)
-        rows = line_items_object(one_intent(call.scope, public_id))["data"]
-        paging = call.paging
-        first, last = 0, len(rows)
-        if paging.starting_after:
-            first = _place_of(rows, paging.starting_after, param="starting_after") + 1
-        if paging.ending_before:
-            last = _place_of(rows, paging.ending_before, param="ending_before")
-            first = max(0, last - paging.limit)
-        page = rows[first:last][: paging.limit]
-        more = first > 0 if paging.ending_before else first + len(page) < len(rows)
-        return list_object(call.path, page, has_more=more)
-
-
-def _place_of(rows: list[dict[str, Any]], line_id: str, *, param: str) -> int:
-    """Which line it is; raises ResourceMissing if the payment has none of this id."""
-    found = [place for place, row in enumerate(rows) if row["id"] == line_id]
-    if not found:
-        raise ResourceMissing(f"No such line item: '{line_id}'", param=param)
-    return found[0]
+        return call.page_of_lines(line_items_object(one_intent(call.scope, public_id)))
 
 
 class ConfirmPaymentIntent(MerchantView):

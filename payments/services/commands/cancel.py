@@ -15,6 +15,7 @@ from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
+from payments.services.outcomes.checkout_sessions import drafts_of_session
 from payments.states import IntentStatus
 from psp_adapters.contract.operations import OperationKind
 
@@ -28,7 +29,11 @@ def cancel_payment(tx: CommandTx, *, intent_id: UUID, reason: str = "") -> Opera
 
     Raises UnexpectedState, and OperationUnderWay (repeat later).
     """
-    intent = tx.lock_intent(intent_id)
+    return cancel_locked(tx, tx.lock_intent(intent_id), reason)
+
+
+def cancel_locked(tx: CommandTx, intent: PaymentIntent, reason: str) -> Operation | Subject:
+    """Cancel an intent that this transaction has locked; as `cancel_payment`."""
     require_no_open_change(intent)
     if intent.status in _AT_ONCE and not intent.published_status:
         return _cancel_at_once(intent, reason, tx.caller)
@@ -50,6 +55,6 @@ def _cancel_at_once(intent: PaymentIntent, reason: str, caller: Caller) -> Subje
     intent.published_status = "canceled"
     intent.updated_at = now_utc()
     draft = EventDraft("payment_intent.canceled", payment_intent_object(intent))
-    events = events_of(intent, [draft], caller)
+    events = events_of(intent, [draft, *drafts_of_session(intent)], caller)
     Batch().update(intent, INTENT_FIELDS).insert(*events).execute()
     return Subject(intent=intent)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from django.db import IntegrityError
 
 from ledger.database.statements import Batch
-from payments.exceptions import OperationUnderWay, OrderAlreadyPaid
-from payments.models import Operation
+from payments import public_ids
+from payments.exceptions import OperationUnderWay, OrderAlreadyPaid, UnexpectedState
+from payments.models import Operation, PaymentIntent
 from payments.services.callers.caller import Caller
+
+CHECKOUT_ACTOR: Final = "customer:checkout"
+"""The caller of what customers do on the page of a checkout session."""
 
 
 class OrderTaken(Exception):
@@ -29,6 +34,18 @@ def write_charge(batch: Batch, operation: Operation) -> None:
         if _constraint_of(error) == "one_charge_per_order":
             raise OrderTaken(operation.guard_order or "") from error
         raise
+
+
+def require_own_page(intent: PaymentIntent, caller: Caller) -> None:
+    """Refuse to charge or change a payment of a checkout session by another way than its page."""
+    if intent.checkout_session_id is None or caller.actor == CHECKOUT_ACTOR:
+        return
+    session = public_ids.encode(public_ids.CHECKOUT_SESSION, intent.checkout_session_id)
+    raise UnexpectedState(
+        f"This PaymentIntent belongs to the Checkout Session {session}: its customer pays on the "
+        "session's page. To end it, expire the session or cancel the PaymentIntent.",
+        intent=intent,
+    )
 
 
 @contextmanager

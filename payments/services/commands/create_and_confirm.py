@@ -16,7 +16,7 @@ from payments.models import Operation, PaymentIntent, PaymentMethod
 from payments.objects.payment_intent import payment_intent_object
 from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller, Subject
-from payments.services.commands.charge_guards import write_charge
+from payments.services.commands.charge_guards import require_own_page, write_charge
 from payments.services.commands.intent_details import (
     DETAIL_FIELDS,
     Confirmation,
@@ -88,7 +88,7 @@ def create_intent(
         _require_confirmable(intent)
         return _charge(tx, intent, None, confirmation or Confirmation(), Batch())
     method = prepared_method(tx.prepared)
-    intent = _new_intent(tx, amount, details, method)
+    intent = new_intent(tx, amount, details, method)
     batch = Batch()
     if method is not None and method._state.adding:
         batch.insert(method)
@@ -117,6 +117,7 @@ def confirm_intent(
     OrderAlreadyPaid and the refusals of the key.
     """
     intent = tx.lock_intent(intent_id)
+    require_own_page(intent, tx.caller)
     method, given = prepared_method(tx.prepared), details or IntentDetails()
     if is_confirmed_again(intent, method):
         fields = apply_details_of_charged(intent, given, tx.caller)
@@ -151,9 +152,10 @@ def _require_confirmable(intent: PaymentIntent) -> None:
         )
 
 
-def _new_intent(
+def new_intent(
     tx: CommandTx, amount: Money, details: IntentDetails, method: PaymentMethod | None
 ) -> PaymentIntent:
+    """The intent as it is to be inserted; raises InvalidParameter, ResourceMissing (customer)."""
     check_divisibility(amount)
     caller, created_at = tx.caller, created_at_of(tx.new_intent_id)
     account = accounts.psp_account_of(caller.psp_account.id)

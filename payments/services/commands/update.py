@@ -14,6 +14,7 @@ from payments.models import Event, Operation, PaymentIntent, PaymentMethod
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.services.callers.caller import Caller, Subject
+from payments.services.commands.charge_guards import require_own_page
 from payments.services.commands.create_and_confirm import (
     CONFIRMABLE,
     require_capturable_later,
@@ -66,7 +67,7 @@ def update_intent(
     intent = tx.lock_intent(intent_id)
     require_current(intent, charge_id)
     method = prepared_method(tx.prepared)
-    _require_changeable(intent, details, amount_minor, currency, method)
+    _require_changeable(tx.caller, intent, details, amount_minor, currency, method)
     batch = Batch()
     charge = _shown_charge(intent)
     before = charge_object(charge, intent) if charge is not None else {}
@@ -123,20 +124,24 @@ def _require_nothing_ever_held(intent: PaymentIntent) -> None:
 
 
 def _require_changeable(
+    caller: Caller,
     intent: PaymentIntent,
     details: IntentDetails,
     amount_minor: int | None,
     currency: str | None,
     method: PaymentMethod | None,
 ) -> None:
+    given = {name for name in details.__slots__ if getattr(details, name) is not None}
+    if amount_minor is None and currency is None and method is None and given <= _DESCRIPTIVE:
+        if intent.status in CONFIRMABLE and not intent.published_status:
+            require_no_open_change(intent)
+        return
+    require_own_page(intent, caller)
     if intent.status in CONFIRMABLE and not intent.published_status:
         require_no_open_change(intent)
         amount = Money(amount_minor or intent.amount_minor, currency or intent.currency)
         if amount != intent.amount:
             _require_nothing_ever_held(intent)
-        return
-    given = {name for name in details.__slots__ if getattr(details, name) is not None}
-    if amount_minor is None and currency is None and method is None and given <= _DESCRIPTIVE:
         return
     status = payment_intent_object(intent)["status"]
     replaces = method is not None and status == "requires_action"

@@ -27,9 +27,10 @@ from payments.services.callers.caller import Caller
 from payments.services.cases.opening import open_case
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes import bookings
+from payments.services.outcomes.checkout_sessions import drafts_of_session
 from payments.services.outcomes.saved_methods import keep_method
 from payments.services.psp_gateway.accounts import psp_account_of
-from payments.states import OPERATION_OPEN, IntentStatus
+from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
 from psp_adapters.contract.operations import PspResult
 
 INTENT_FIELDS: Final = (
@@ -268,7 +269,9 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
     _post(change)
     intent.updated_at = now_utc()
     _write_statuses_on_the_way(change)
-    events = events_of(intent, _event_drafts(change), caller)
+    bank_decides = change.charge.status == OperationStatus.PENDING
+    drafts = [*_event_drafts(change), *drafts_of_session(intent, bank_decides=bank_decides)]
+    events = events_of(intent, drafts, caller)
     batch.update(intent, INTENT_FIELDS).update(operation, OPERATION_FIELDS).insert(*events)
     if change.charge is not operation:
         batch.update(change.charge, OPERATION_FIELDS)

@@ -14,12 +14,15 @@ from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
 from payments.management.commands.staff import make_superuser
 from payments.models import Customer, Deadline, WebhookEndpoint
 from payments.services.callers.caller import CommandRequest
 from payments.services.cases.opening import case_about_operation, open_case
+from payments.services.checkout.links import LinkDetails, create_link, visit
+from payments.services.checkout.sessions import Line
 from payments.services.commands.setup_intents import SetupDetails, create_setup_intent
 from payments.services.event_stream import positions
 from payments.services.event_stream.consuming import consume_once, note_failure
@@ -90,6 +93,7 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
         intent_id=charge.intent_id, status="AUTHORIZED", waiting_since=now, next_action_at=now
     )
     assert open_case(case_about_operation(CaseKind.OUTCOME_REVERSED, charge, "<script>"))
+    add_checkout(shop)
     consume_everything()
     opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
     desk = Desk(shop)
@@ -107,6 +111,20 @@ def keep_card(shop: Shop) -> None:
         payment_method="pm_card_visa",
         confirm=True,
     )
+
+
+def add_checkout(shop: Shop) -> None:
+    """A payment link, and the session of a visitor."""
+    made = create_link(
+        CommandRequest(shop.caller()),
+        lines=[Line(name="<script>", unit_amount=Money(500, "USD"), quantity=2)],
+        method_types=[],
+        intent_details={},
+        submit_type="auto",
+        details=LinkDetails(),
+    )
+    assert made.row is not None
+    visit(made.row, known_token="", request_id="")
 
 
 def consume_everything() -> None:

@@ -22,11 +22,13 @@ from payments.admin.navigation import sidebar
 from payments.models import (
     ApiKey,
     Case,
+    CheckoutSession,
     Customer,
     Event,
     Merchant,
     Operation,
     PaymentIntent,
+    PaymentLink,
     PspAccount,
     PspNotification,
     Refund,
@@ -115,6 +117,8 @@ def _secrets() -> set[str]:
         secrets |= {endpoint.sealed_secret, open_sealed(endpoint.sealed_secret)}
     for account in PspAccount.objects.exclude(sealed_credentials=""):
         secrets |= {account.sealed_credentials, credentials_of(account)["api_key"]}
+    for model in (CheckoutSession, PaymentLink):
+        secrets |= set(model.objects.values_list("token", flat=True))
     secrets |= {SECRET_SHA256, "pm_card_visa", "of-the-merchant"}
     assert all(secrets)
     return secrets

@@ -12,6 +12,7 @@ from payments.api.parameters import PublicId
 from payments.services.commands import merchants
 from payments.tests.http.sdk.test_disputes import dispute
 from payments.tests.http.support import examples
+from payments.tests.http.support.checkout import open_session, session_line
 from payments.tests.http.support.routes import PREFIXES, ROUTES, Route
 from payments.tests.http.support.storefront import Storefront, Tables, new_order, unknown_id
 from payments.tests.http.support.wire import Reply
@@ -30,6 +31,7 @@ MONEY_ROUTES = {
     "POST /v1/payment_intents/{public_id}/cancel",
     "POST /v1/payment_intents/{public_id}/increment_authorization",
     "POST /v1/charges/{public_id}/capture",
+    "POST /v1/checkout/sessions/{public_id}/expire",
     "POST /v1/refunds",
     "POST /v1/disputes/{public_id}",
     "POST /v1/disputes/{public_id}/close",
@@ -72,6 +74,7 @@ def belongings_of(storefront: Storefront) -> Belongings:
             "uli": _line_of(storefront),
             "seti": api.setup_intents.create().id,
             "setatt": str(kept.latest_attempt),
+            **_checkout_of(storefront),
         },
         storefront.stripe.v1.payment_intents.create({"amount": 1_000, "currency": "usd"}).id,
     )
@@ -89,6 +92,17 @@ def _line_of(storefront: Storefront) -> str:
         }
     )
     return str(intent.to_dict()["amount_details"]["line_items"]["data"][0]["id"])
+
+
+def _checkout_of(storefront: Storefront) -> dict[str, str]:
+    """A session, one of its lines, and a payment link."""
+    session = open_session(storefront)
+    line = session_line(storefront, session.id)
+    price = {"currency": "usd", "product_data": {"name": "A book"}, "unit_amount": 625}
+    link = storefront.stripe.v1.payment_links.create(
+        {"line_items": [{"price_data": price, "quantity": 1}]}
+    )
+    return {"cs": session.id, "li": line, "plink": link.id}
 
 
 @dataclass(frozen=True)
@@ -213,6 +227,8 @@ def required(route: Route, mine: Belongings) -> dict[str, Any]:
     """The least that the route takes, with ids of the merchant's own."""
     if route.template == "/v1/payment_intents" and route.method == "POST":
         return {"amount": 1_000, "currency": "usd", "confirm": True}
+    if route.template == "/v1/checkout/sessions" and route.method == "POST":
+        return {"amount": 1_000, "currency": "usd", "success_url": "https://shop.example/"}
     given = {}
     for name in route.parameters.required:
         kind = route.parameters.declared[name]

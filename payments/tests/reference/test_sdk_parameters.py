@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 import stripe
@@ -22,6 +23,12 @@ IRREGULAR = {
     "GET /v1/customers/{public_id}/payment_methods": "CustomerPaymentMethodList",
     "GET /v1/customers/{public_id}/payment_methods/{method_id}": "CustomerPaymentMethodRetrieve",
     "GET /v1/customers/{public_id}/sources": "CustomerPaymentSourceList",
+    "POST /v1/checkout/sessions": "checkout.SessionCreate",
+    "GET /v1/checkout/sessions": "checkout.SessionList",
+    "GET /v1/checkout/sessions/{public_id}": "checkout.SessionRetrieve",
+    "POST /v1/checkout/sessions/{public_id}/expire": "checkout.SessionExpire",
+    "GET /v1/checkout/sessions/{public_id}/line_items": "checkout.SessionListLineItems",
+    "GET /v1/payment_links/{public_id}/line_items": "PaymentLinkListLineItems",
     "GET /v1/payment_intents/{public_id}/amount_details_line_items": (
         "PaymentIntentAmountDetailsLineItemList"
     ),
@@ -35,7 +42,7 @@ def sdk_class_of(route: Route) -> Any:
     below = [part for part in rest if not part.startswith("<")]
     action = below[0].title().replace("_", "") if below else ""
     action = action or (ACTIONS_OF_ONE if rest else ACTIONS)[route.method]
-    return getattr(params, f"{IRREGULAR.get(str(route), owner + action)}Params")
+    return attrgetter(f"{IRREGULAR.get(str(route), owner + action)}Params")(params)
 
 
 def typed_dicts(hint: Any) -> Iterator[Any]:

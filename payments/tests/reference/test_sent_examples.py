@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from payments.api.views.checkout_parameters import CREATE_SESSION
 from payments.api.views.payment_methods import CREATE_PAYMENT_METHOD
 from payments.objects.fields import example_id
 from payments.services.merchant_webhooks.fan_out import fan_out_due
@@ -20,7 +21,8 @@ from paymentsite.tests.fixtures.described_answers import document
 INTENTS: Final = "/v1/payment_intents"
 FIRST: Final = (
     *("POST /v1/webhook_endpoints", "POST /v1/customers", "POST /v1/payment_methods"),
-    *("POST /v1/payment_methods/{public_id}/attach", f"POST {INTENTS}", "POST /v1/refunds"),
+    *("POST /v1/payment_methods/{public_id}/attach", "POST /v1/checkout/sessions"),
+    *("POST /v1/payment_links", f"POST {INTENTS}", "POST /v1/refunds"),
     "POST /v1/setup_intents",
 )
 """These make what the others name."""
@@ -76,6 +78,10 @@ class Merchant:
     def setup(self) -> dict[str, str]:
         return {"seti": self.api.post("/v1/setup_intents").body["id"]}
 
+    def open_session(self) -> dict[str, str]:
+        made = self.api.post("/v1/checkout/sessions", **CREATE_SESSION.example)
+        return {"cs": made.body["id"]}
+
     def unattached(self) -> dict[str, str]:
         made = self.api.post("/v1/payment_methods", **CREATE_PAYMENT_METHOD.example)
         return {"pm": made.body["id"]}
@@ -98,6 +104,7 @@ OWN_OBJECTS: Final[dict[str, Callable[[Merchant], dict[str, str]]]] = {
             "line_items": [{"product_name": "Two books", "quantity": 2, "unit_cost": 625}]
         }
     ),
+    "POST /v1/checkout/sessions/{public_id}/expire": Merchant.open_session,
     "POST /v1/charges/{public_id}/capture": Merchant.held,
     "POST /v1/refunds/{public_id}/cancel": Merchant.refund,
     "POST /v1/disputes/{public_id}": Merchant.dispute,

@@ -48,7 +48,7 @@ CANNOT_MATTER: Final[dict[str, dict[str, str]]] = {
         ),
         **_because(SETTING, "capture_method payment_method_options setup_future_usage"),
         **_because(TIMED, "authorization_expires_at"),
-        **_because(NAMED, "client_secret event_seq idempotency_key"),
+        **_because(NAMED, "checkout_session_id client_secret event_seq idempotency_key"),
     },
     "payments_operation": {
         **_because(

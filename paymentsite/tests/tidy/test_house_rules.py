@@ -13,8 +13,11 @@ TOP_LEVEL = {
 }
 VAGUE_NAMES = {"util", "helper", "common", "base", "misc", "manager"}
 NAMED_BY_DJANGO = {"paymentsite/postgresql/base.py"}
-# Money.__str__ for people, MinorUnits for PSPs.
-KNOWS_DECIMALS = {"ledger/money.py", "psp_adapters/contract/minor_units.py"}
+# Money.__str__ for people, MinorUnits for PSPs; the third hands an amount's text to CLDR.
+KNOWS_DECIMALS = {
+    *("ledger/money.py", "psp_adapters/contract/minor_units.py"),
+    "payments/checkout/localization.py",
+}
 SCALES = (ast.Div, ast.FloorDiv, ast.Mod, ast.Mult, ast.Pow)
 
 

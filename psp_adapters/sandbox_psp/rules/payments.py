@@ -15,7 +15,13 @@ from psp_adapters.sandbox_psp.rules import late_outcomes
 from psp_adapters.sandbox_psp.rules.recorder import Instruction, Recorder
 from psp_adapters.sandbox_psp.rules.settlement import Settlement
 from psp_adapters.sandbox_psp.rules.setups import Setups
-from psp_adapters.sandbox_psp.state.records import Account, DueDispute, Operation, Payment
+from psp_adapters.sandbox_psp.state.records import (
+    Account,
+    DueDispute,
+    FieldToken,
+    Operation,
+    Payment,
+)
 from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import (
     AUTHENTICATION_FAILED,
@@ -26,6 +32,8 @@ from psp_adapters.sandbox_psp.tokens import (
     TestToken,
 )
 
+FIELD_TOKEN_LIFE_SECONDS: Final = 900
+"""How long a token of the card fields can be charged."""
 _TELLING_ID: Final = re.compile(
     r"spay_grown_(?P<currency>[A-Z]{3})_(?P<authorized>\d+)_(?P<captured>\d+)_(?P<refunded>\d+)"
     r"_(?P<released>\d+)_[0-9a-f]{16}"
@@ -45,7 +53,8 @@ class Rules(Recorder):
         self, account: Account, order: Instruction, *, now_ms: int, decline: Decline | None
     ) -> Operation:
         """Open a payment: hold the money, capture it, decline it, or leave it open."""
-        token = found(TOKENS.get(order.token), "token")
+        field_token = account.field_tokens.get(order.token)
+        token = found(_charged_token(order.token, field_token, now_ms=now_ms), "token")
         if token.method_type != "card" and not order.capture:
             raise invalid("only a card can be captured later", code="capture_unsupported")
         lifetime_seconds = self.behavior.authorization_seconds
@@ -62,6 +71,7 @@ class Rules(Recorder):
                 "currency": order.currency,
                 "amount": order.amount_minor,
                 "token": token.token,
+                "spent": field_token.id if field_token else "",
                 "capture": order.capture,
                 "return_url": order.return_url,
                 "metadata": order.metadata,
@@ -247,6 +257,17 @@ class Rules(Recorder):
     def _expire(self, payment: Payment, at_ms: int) -> None:
         if payment.held_minor > 0:
             self.effect(payment.operations[0], "expire", payment.held_minor, at_ms)
+
+
+def _charged_token(name: str, field_token: FieldToken | None, *, now_ms: int) -> TestToken | None:
+    """What a token stands for; refuses one of the card fields that is spent or too old."""
+    if field_token is None:
+        return TOKENS.get(name)
+    if field_token.spent:
+        raise invalid("this token was charged before; make a new one", code="token_spent")
+    if now_ms - field_token.made_ms >= FIELD_TOKEN_LIFE_SECONDS * 1000:
+        raise invalid("this token is too old; make a new one", code="token_expired")
+    return TOKENS[field_token.stands_for]
 
 
 def _first_answer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import orjson
@@ -14,6 +14,7 @@ from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequ
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.server.views import payment_view
 from psp_adapters.sandbox_psp.state.records import Payment, Setup
+from psp_adapters.sandbox_psp.tokens import TOKENS
 
 Challenged = Payment | Setup
 
@@ -27,6 +28,9 @@ form{{display:inline}}button{{font:inherit;padding:.5rem 1.25rem;margin-right:.7
 _CHALLENGE_FORM = """<p>{what}</p>
 <form method="post" action="/challenge/{id}/complete"><button>Complete</button></form>
 <form method="post" action="/challenge/{id}/fail"><button>Fail</button></form>"""
+_BANKS: Final = """<p><label for="bank">Your bank</label> <select id="bank" name="bank">
+<option>Sandbox Bank</option><option>Test Savings Bank</option></select></p>"""
+"""Where the customer chooses the bank here; both banks are this page."""
 _WITHOUT_DECIMALS = ("ISK", "UGX")
 _DONE = "<p>This challenge is over. The {noun} is: <strong>{status}</strong>.</p>"
 _PAGE_HEADERS = {
@@ -76,6 +80,8 @@ def _find(simulator: Simulator, challenged_id: str) -> Challenged:
 def _reply_page(connection: HttpConnection, challenged: Challenged) -> None:
     if challenged.status == "requires_action":
         content = _CHALLENGE_FORM.format(what=_asked_of(challenged), id=challenged.id)
+        if isinstance(challenged, Payment) and TOKENS[challenged.token].method_type != "card":
+            content = _BANKS + content
     else:
         noun = "setup" if isinstance(challenged, Setup) else "payment"
         content = _DONE.format(noun=noun, status=challenged.status)

@@ -8,7 +8,7 @@ from typing import Any
 from psp_adapters.sandbox_psp.faults.behavior import Faults
 from psp_adapters.sandbox_psp.refusals import Refusal, found
 from psp_adapters.sandbox_psp.rules.disputes import dispute_view
-from psp_adapters.sandbox_psp.rules.payments import Rules
+from psp_adapters.sandbox_psp.rules.payments import FIELD_TOKEN_LIFE_SECONDS, Rules
 from psp_adapters.sandbox_psp.rules.setups import setup_view
 from psp_adapters.sandbox_psp.server.requests import Call
 from psp_adapters.sandbox_psp.server.views import operation_view, payment_view
@@ -21,7 +21,7 @@ def look_up(
 ) -> dict[str, Any]:
     """Answer look-ups, lists, tokens and fences."""
     if call.kind == "token":
-        return token_view(found(TOKENS.get(call.subject), "token"))
+        return _token(account, call.subject, now_ms=now_ms)
     if call.kind == "fence":
         holds = not faults.fence_leaks()
         arrived = rules.fence(account, call.subject, holds=holds)
@@ -51,6 +51,17 @@ def look_up(
     if not visible:
         raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
     return {"object": "list", "data": visible, "has_more": False}
+
+
+def _token(account: Account, name: str, *, now_ms: int) -> dict[str, Any]:
+    """A test token, or one of the card fields while it can be charged."""
+    made = account.field_tokens.get(name)
+    if made is None:
+        return token_view(found(TOKENS.get(name), "token"))
+    age_ms = now_ms - made.made_ms
+    usable = not made.spent and age_ms < FIELD_TOKEN_LIFE_SECONDS * 1000
+    view = token_view(TOKENS[found(made if usable else None, "token").stands_for])
+    return {**view, "token": name, "exp_month": made.exp_month, "exp_year": made.exp_year}
 
 
 def _setups_of(account: Account, reference: str, *, base_url: str) -> dict[str, Any]:

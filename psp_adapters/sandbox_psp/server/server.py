@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 
 from psp_adapters.sandbox_psp.refusals import Refusal
+from psp_adapters.sandbox_psp.server import fields
 from psp_adapters.sandbox_psp.server.challenge import handle_challenge
 from psp_adapters.sandbox_psp.server.control import handle_control
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
@@ -39,12 +40,16 @@ class Dispatcher:
         target = request.target
         if target == "/v1/webhook_endpoint":
             handle_webhook_endpoint(self._simulator, request, connection)
+        elif target == "/v1/field_origins":
+            fields.register_origin(self._simulator, request, connection)
         elif target.startswith("/v1/"):
             self._simulator.handle(request, connection)
         elif self._control and target.startswith("/control/"):
             handle_control(self._simulator, request, connection)
         elif target.startswith("/challenge/"):
             handle_challenge(self._simulator, request, connection)
+        elif target.startswith("/fields"):
+            fields.handle_fields(self._simulator, request, connection)
         elif target == "/healthz":
             connection.reply(200, b'{"status":"ok"}')
         else:

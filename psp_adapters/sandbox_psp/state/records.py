@@ -148,6 +148,18 @@ class Setup:
 
 
 @dataclass(slots=True)
+class FieldToken:
+    """A token that the card fields made: it stands for a test token, once and for a while."""
+
+    id: str
+    stands_for: str
+    exp_month: int
+    exp_year: int
+    made_ms: int
+    spent: bool = False
+
+
+@dataclass(slots=True)
 class Account:
     """Everything of one API key."""
 
@@ -163,6 +175,9 @@ class Account:
     setups: dict[str, Setup] = field(default_factory=dict)
     agreements: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By the network's id of an agreement: the token, and the use that it allows."""
+    field_tokens: dict[str, FieldToken] = field(default_factory=dict)
+    field_origins: set[str] = field(default_factory=set)
+    """Of the pages that may show this account's card fields."""
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from psp_adapters.sandbox_psp.state.records import (
     Dispute,
     DueDispute,
     Effect,
+    FieldToken,
     Operation,
     Payment,
     Setup,
@@ -113,6 +114,10 @@ class Truth:
                 self.batches.apply(record, self.effects)
             case "fence":
                 self.account(record["account"]).fenced.add(record["reference"])
+            case "field_origin":
+                self.account(record["account"]).field_origins.add(record["origin"])
+            case "field_token":
+                self._apply_field_token(record)
             case "clock":
                 self.clock_offset_ms = record["offset"]
             case "endpoint":
@@ -128,6 +133,16 @@ class Truth:
             self.outbox.endpoints[account_id] = Endpoint(record["url"], record["secret"])
         else:
             self.outbox.drop(account_id)
+
+    def _apply_field_token(self, record: Record) -> None:
+        token = FieldToken(
+            id=record["id"],
+            stands_for=record["stands_for"],
+            exp_month=record["exp_month"],
+            exp_year=record["exp_year"],
+            made_ms=record["at"],
+        )
+        self.account(record["account"]).field_tokens[token.id] = token
 
     def _apply_history(self, record: Record) -> None:
         """A payment as it was left, with one operation: nothing is paid out or told again."""
@@ -174,6 +189,8 @@ class Truth:
         )
         account.payments[payment.id] = payment
         self.payments[payment.id] = payment
+        if spent := record.get("spent"):
+            account.field_tokens[spent].spent = True
         return payment
 
     def _apply_setup(self, record: Record) -> None:

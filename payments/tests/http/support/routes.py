@@ -69,5 +69,7 @@ PREFIXES = {
     "webhook_endpoints": "we",
     "accounts": "acct",
     "setup_intents": "seti",
+    "checkout": "cs",
+    "payment_links": "plink",
 }
 """Resource to the prefix of its ids."""

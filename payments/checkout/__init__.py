@@ -1,0 +1,1 @@
+"""The hosted checkout page and the addresses that it calls. No rule about money lives here."""

@@ -1,0 +1,103 @@
+"use strict";
+// The only script of the page. Card details never reach it: the PSP's frame answers with a token.
+(() => {
+  const sheet = document.getElementById("checkout");
+  if (!sheet) return;
+  const {base, origin} = sheet.dataset;
+
+  // Where the answer of the server leads: on, to the page in another state, or nowhere yet.
+  function follow(told) {
+    if (told.go) location.assign(told.go);
+    else if (told.state !== sheet.dataset.state) location.replace(base);
+    else return false;
+    return true;
+  }
+  async function ask(path, options) {
+    const answer = await fetch(base + path, {cache: "no-store", ...options});
+    if (!answer.ok) throw new Error(answer.status);
+    return answer.json();
+  }
+
+  // --- waiting for a result
+  async function poll(seconds) {
+    try {
+      if (follow(await ask("/status"))) return;
+    } catch (error) { /* asked again below: the connection may be gone for a moment */ }
+    setTimeout(poll, seconds * 1000, Math.min(seconds * 1.5, 5));
+  }
+  if ("poll" in sheet.dataset) setTimeout(poll, 700, 1);
+  // The browser's "back" shows a kept page: it may be out of date.
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  // --- paying
+  const form = document.getElementById("pay");
+  if (!form) return;
+  const button = form.querySelector("button"), message = document.getElementById("message");
+  const frame = document.getElementById("fields");
+  let asked = null, busy = false;
+
+  function say(text) {
+    message.textContent = text;
+    message.hidden = !text;
+    if (text) message.scrollIntoView({block: "nearest"});
+  }
+  function setBusy(now) {
+    busy = now;
+    button.setAttribute("aria-disabled", now ? "true" : "false");
+  }
+  const send = (data) => frame.contentWindow.postMessage(data, origin);
+
+  addEventListener("message", (event) => {
+    if (!frame || event.origin !== origin || event.source !== frame.contentWindow || !event.data) return;
+    const {kind, id, token, height} = event.data;
+    if (kind === "height" && height > 0 && height < 800) frame.style.height = height + "px";
+    if (kind === "submit") form.requestSubmit();
+    if (!asked || id !== asked.id) return;
+    if (kind === "token" && typeof token === "string") asked.done(token);
+    if (kind === "refused") asked.done("");
+  });
+
+  // A token of the PSP for the card that the customer has typed; empty if it has to be corrected.
+  function cardToken() {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => finish(null), 20000);
+      const finish = (token) => { clearTimeout(timer); asked = null; resolve(token); };
+      asked = {id: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()), done: finish};
+      send({kind: "tokenize", id: asked.id});
+    });
+  }
+  async function pay() {
+    const method = new FormData(form).get("method");
+    const token = method === "card" ? await cardToken() : "";
+    if (token === null) return say(sheet.dataset.failed);
+    if (method === "card" && !token) return undefined;
+    let told;
+    try {
+      told = await ask("/pay", {
+        method: "POST",
+        headers: {"Content-Type": "application/json"},
+        body: JSON.stringify({method, token, attempt: Number(sheet.dataset.attempt)}),
+      });
+    } catch (error) {
+      // The charge may have been made: the page waits for the truth instead of offering a new one.
+      say(sheet.dataset.unsure);
+      return setTimeout(() => location.replace(base), 3000);
+    }
+    if (follow(told)) return true;
+    sheet.dataset.attempt = told.attempt;
+    say(told.message);
+    return undefined;
+  }
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    setBusy(true);
+    say("");
+    const leaves = await pay();
+    if (!leaves) setBusy(false);
+  });
+  form.addEventListener("change", (event) => {
+    if (event.target.name !== "method") return;
+    for (const details of form.querySelectorAll(".details")) details.hidden = details.dataset.of !== event.target.value;
+  });
+})();

@@ -1,0 +1,58 @@
+"""What customers read about a failed attempt. Never why a bank suspects fraud."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+_OTHER_CARD: Final = _("Your bank declined the payment. Nothing was taken. Try another card.")
+_OF_DECLINES: Final[dict[str, Promise]] = {
+    "authentication_required": _("Your bank wants you to confirm the payment. Please try again."),
+    "bank_account_declined": _("Your bank declined the payment. Nothing was taken."),
+    "expired_card": _("This card has expired. Nothing was taken. Try another card."),
+    "incorrect_cvc": _("The security code is wrong. Nothing was taken. Please try again."),
+    "insufficient_funds": _(
+        "There is not enough money on this card. Nothing was taken. Try another card."
+    ),
+    "payment_intent_authentication_failure": _(
+        "The payment was not confirmed at your bank. Nothing was taken. You can try again."
+    ),
+    "processing_error": _("The payment could not be processed. Nothing was taken. Try again."),
+}
+"""By decline code, else by code, of what the payment keeps as its last error."""
+_OF_REFUSALS: Final[dict[str, Promise]] = {
+    "method_not_offered": _("This way to pay is not possible here. Please choose another."),
+    "moved_on": _("This payment is already being made, perhaps in another window."),
+    "order_already_paid": _("This order is already paid. Nothing was taken now."),
+    "psp_not_reached": _("The payment could not be sent. Nothing was taken. Try again shortly."),
+    "token_unknown": _("Please enter your card again. Nothing was taken."),
+    "refused": _("This payment is not possible. Nothing was taken. Please ask the shop."),
+}
+"""By the reason of NotCharged."""
+
+
+def text_of_decline(error: dict[str, Any]) -> str:
+    """Why the last attempt failed, in the active language."""
+    for name in (error.get("decline_code"), error.get("code")):
+        if name in _OF_DECLINES:
+            return str(_OF_DECLINES[name])
+    return str(_OTHER_CARD)
+
+
+def text_of_refusal(reason: str) -> str:
+    """Why nothing was charged, in the active language."""
+    return str(_OF_REFUSALS[reason])
+
+
+def label_of_button(submit_type: str, amount: str) -> str:
+    """The label of the button, with the amount."""
+    match submit_type:
+        case "book":
+            return gettext("Book for %(amount)s") % {"amount": amount}
+        case "donate":
+            return gettext("Donate %(amount)s") % {"amount": amount}
+        case _:
+            return gettext("Pay %(amount)s") % {"amount": amount}

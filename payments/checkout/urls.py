@@ -1,0 +1,16 @@
+"""Addresses of the hosted checkout."""
+
+from django.urls import path
+
+from payments.checkout.assets import asset
+from payments.checkout.links import payment_link_page
+from payments.checkout.views import checkout_page, pay_view, returned, status_view
+
+urlpatterns = [
+    path("checkout/assets/<str:digest>/<str:name>", asset),
+    path("checkout/link/<str:token>", payment_link_page),
+    path("checkout/<str:token>", checkout_page, name="checkout"),
+    path("checkout/<str:token>/pay", pay_view),
+    path("checkout/<str:token>/status", status_view),
+    path("checkout/<str:token>/return", returned),
+]

@@ -1,0 +1,207 @@
+"""The page of a checkout session, what its script asks, and the way back from a bank.
+
+The secret address is the only credential: no cookie, no login. Card numbers never come here; a
+request that holds one is refused unread.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import override
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST, require_safe
+
+from ledger.money import Money
+from payments import public_ids
+from payments.checkout.localization import language_of, localized
+from payments.checkout.responses import guarded, json_answer, page
+from payments.checkout.texts import label_of_button, text_of_decline, text_of_refusal
+from payments.models import CheckoutSession
+from payments.objects.checkout_session import page_url
+from payments.selectors.checkout import session_of_token
+from payments.services.checkout.page_state import PageState, Shown, state_of
+from payments.services.checkout.paying import CARD, NotCharged, offered_methods, pay
+from payments.services.psp_gateway.hosted_fields import hosted_fields_of
+from psp_adapters.contract.card_numbers import holds_card_number
+from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.contract.payments import HostedFields
+
+logger = logging.getLogger(__name__)
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
+_METHOD_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{0,255}", re.ASCII)
+_BODY_BYTES_MAX: Final = 4096
+_TAKES_PAYMENT: Final = (Shown.PAY, Shown.CHALLENGE)
+_LEADS_ON: Final = (Shown.PAID, Shown.ACCEPTED)
+_ATTEMPTS_MAX: Final = 1_000_000
+
+
+@require_safe
+def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
+    """The page in its present state."""
+    session = _session_of(token)
+    if session is None:
+        return not_found(request)
+    state = state_of(session)
+    language = language_of(request, session.locale)
+    context = _about(session, state, language)
+    if state.shown not in _TAKES_PAYMENT:
+        return page(request, "result", context, language=language)
+    methods = offered_methods(session)
+    fields = _fields_of(session) if CARD in methods else None
+    if fields is None:
+        methods = tuple(each for each in methods if each != CARD)
+    context |= _about_payment(session, state, language)
+    context |= {"methods": methods, "fields": fields}
+    if fields is not None:
+        context["fields_url"] = f"{fields.url}&{urlencode({'lang': language})}"
+    origin = fields.origin if fields is not None else ""
+    return page(request, "pay", context, language=language, psp_origin=origin)
+
+
+@csrf_exempt
+@require_POST
+def pay_view(request: HttpRequest, token: str) -> HttpResponse:
+    """Charge with what the customer chose: `{"method", "token", "attempt"}`; answers the state.
+
+    Without a cookie there is nothing to forge a request with but the secret address itself.
+    """
+    session = _session_of(token)
+    if session is None:
+        return json_answer({"state": "unknown"}, status=404)
+    chosen = _chosen(request)
+    if chosen is None:
+        return json_answer({"state": "refused"}, status=400)
+    request_id = public_ids.encode(public_ids.REQUEST, public_ids.new_id())
+    reason = ""
+    try:
+        pay(session, **chosen, request_id=request_id)
+    except NotCharged as refusal:
+        reason = refusal.reason
+    session = session_of_token(token)
+    assert session is not None, "sessions are never deleted"
+    with override(language_of(request, session.locale)):
+        return json_answer(_told(session, state_of(session), reason=reason))
+
+
+@require_safe
+def status_view(request: HttpRequest, token: str) -> HttpResponse:
+    """What a waiting page asks for every few seconds."""
+    session = _session_of(token)
+    if session is None:
+        return json_answer({"state": "unknown"}, status=404)
+    with override(language_of(request, session.locale)):
+        return json_answer(_told(session, state_of(session), is_waiting=True))
+
+
+@require_safe
+def returned(request: HttpRequest, token: str) -> HttpResponse:
+    """The customer is back from the bank: on to the shop, or to the page in its present state."""
+    session = _session_of(token)
+    if session is None:
+        return not_found(request)
+    state = state_of(session)
+    leads_on = state.shown in _LEADS_ON and state.success_url
+    address = state.success_url if leads_on else page_url(session.token)
+    return guarded(HttpResponseRedirect(address))
+
+
+def not_found(request: HttpRequest) -> HttpResponse:
+    """The page for an address that leads nowhere."""
+    return page(request, "not_found", {}, language=language_of(request, ""), status=404)
+
+
+def _session_of(token: str) -> CheckoutSession | None:
+    return session_of_token(token) if _TOKEN.fullmatch(token) else None
+
+
+def _fields_of(session: CheckoutSession) -> HostedFields | None:
+    """The card fields; None while the PSP cannot be reached: the page says so."""
+    try:
+        return hosted_fields_of(session.intent.psp_account_id)
+    except PspUnavailable as error:
+        logger.warning("no card fields for %s: %s", session.public_id, error)
+        return None
+
+
+def _chosen(request: HttpRequest) -> dict[str, Any] | None:
+    """The arguments of `pay` in a request of our own page; None if it is none."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        return None
+    if request.content_type != "application/json":
+        return None
+    if int(request.META.get("CONTENT_LENGTH") or 0) > _BODY_BYTES_MAX:
+        return None
+    try:
+        text = request.body.decode()
+        given = orjson.loads(text)
+    except (UnicodeDecodeError, orjson.JSONDecodeError):
+        return None
+    if holds_card_number(text) or not isinstance(given, dict):
+        return None
+    method, token, attempt = given.get("method"), given.get("token", ""), given.get("attempt")
+    if not isinstance(method, str) or not isinstance(token, str) or type(attempt) is not int:
+        return None
+    if not _METHOD_TOKEN.fullmatch(token) or not 0 < attempt < _ATTEMPTS_MAX:
+        return None
+    return {"method_type": method, "token": token, "attempt": attempt}
+
+
+def _told(
+    session: CheckoutSession, state: PageState, *, reason: str = "", is_waiting: bool = False
+) -> dict[str, Any]:
+    """The state for the script: where to go next, or what to say."""
+    go = ""
+    if state.shown in _LEADS_ON:
+        go = state.success_url or page_url(session.token)
+    elif state.shown == Shown.CHALLENGE and not is_waiting and not reason:
+        go = state.bank_url
+    return {
+        "state": str(state.shown),
+        "attempt": state.attempt,
+        "go": go,
+        "message": _message(state, reason),
+    }
+
+
+def _message(state: PageState, reason: str) -> str:
+    if reason:
+        return text_of_refusal(reason)
+    return text_of_decline(state.error) if state.error else ""
+
+
+def _about(session: CheckoutSession, state: PageState, language: str) -> dict[str, Any]:
+    """What every state of the page shows."""
+    intent = session.intent
+    lines = [
+        {
+            **each,
+            "total": localized(
+                Money(each["unit_amount"] * each["quantity"], intent.currency), language
+            ),
+        }
+        for each in session.line_items
+    ]
+    return {
+        "session": session,
+        "merchant": session.merchant.name,
+        "lines": lines,
+        "total": localized(intent.amount, language),
+        "state": state,
+        "base": f"/checkout/{session.token}",
+    }
+
+
+def _about_payment(session: CheckoutSession, state: PageState, language: str) -> dict[str, Any]:
+    with override(language):
+        amount = localized(session.intent.amount, language)
+        return {
+            "button": label_of_button(session.submit_type, amount),
+            "message": text_of_decline(state.error) if state.error else "",
+        }

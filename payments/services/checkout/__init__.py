@@ -1,0 +1,1 @@
+"""Hosted checkout: sessions and their page, payment links."""
