@@ -32,6 +32,7 @@ NOT_STORED = {
     "DisputeRequest",
     "ReportListing",
     "ReportLine",
+    "WebhookRequest",
     ("PaymentToken", "token"),
     ("Notification", "signature_headers"),
     ("PspDispute", "submissions"),

@@ -19,7 +19,7 @@ from payments.services.outcomes.late_and_external import adopt
 from payments.services.psp_gateway import sending
 from payments.services.psp_notifications import receiving
 from payments.services.recovery import resolution, sweep
-from psp_adapters.sandbox import webhook
+from psp_adapters.contract import signed_notifications
 from reconciliation.services.matching import dispute_lines, operation_lines
 
 
@@ -61,8 +61,8 @@ SCHEDULE_AFTER_RESULT: Final = Place(recording, "schedule_check")
 SCHEDULE_AFTER_LOOK_UP: Final = Place(sweep, "schedule_check")
 CLAIM_EVENTS: Final = Place(fan_out, "_claim")
 WAITS_IN_ORDER: Final = Place(fan_out, "_waits")
-INSERT_NOTIFICATION: Final = Place(receiving, "_insert_once")
-VERIFY_NOTIFICATION: Final = Place(webhook, "_require_signature")
+INSERT_NOTIFICATION: Final = Place(receiving, "_insert_new")
+VERIFY_NOTIFICATION: Final = Place(signed_notifications, "require_signed")
 SYNC_DISPUTE_OF_LINE: Final = Place(dispute_lines, "_sync_with_psp")
 SYNC_OPERATION_OF_LINE: Final = Place(operation_lines, "sync_operation")
 SYNC_PAYMENT_OF_LINE: Final = Place(operation_lines, "sync_payment")

@@ -213,10 +213,10 @@ def no_delivery_order() -> None:
 def notifications_are_not_deduplicated() -> None:
     original = places.INSERT_NOTIFICATION.original()
 
-    def insert(row: Any) -> bool:
-        row.event_id = f"{row.event_id}-{uuid.uuid4().hex[:8]}"
-        inserted: bool = original(row)
-        return inserted
+    def insert(rows: Any) -> Any:
+        for row in rows:
+            row.event_id = f"{row.event_id}-{uuid.uuid4().hex[:8]}"
+        return original(rows)
 
     places.INSERT_NOTIFICATION.plant(insert)
 
@@ -239,7 +239,7 @@ def adoption_leaves_the_hold() -> None:
 
 
 def notifications_are_not_verified() -> None:
-    places.VERIFY_NOTIFICATION.plant(lambda *_: None)
+    places.VERIFY_NOTIFICATION.plant(lambda *_, **__: None)
 
 
 def plant(name: str) -> None:
