@@ -12,7 +12,7 @@ from typing import Final
 
 from django.db import transaction
 
-from ledger.money import Money
+from ledger.money import CURRENCY_EXPONENTS, Money
 from payments.models import Case, PaymentIntent
 from payments.services.cases.opening import case_about_books, case_about_intent, open_case
 from payments.states import CaseKind
@@ -53,7 +53,7 @@ def report(findings: Iterable[Finding]) -> int:
 
 def _case_of(finding: Finding) -> Case:
     intent = finding.intent
-    if intent is None:
+    if intent is None or intent.currency not in CURRENCY_EXPONENTS:
         return case_about_books(finding.subject, finding.sentence)
     amount = Money(intent.amount_minor, intent.currency)
     return case_about_intent(CaseKind.BOOKS_DIFFER, intent, finding.sentence, amount=amount)

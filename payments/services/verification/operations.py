@@ -54,7 +54,11 @@ def operation_differences(
         for sentence in _of_sources(intent, of_payment, rows, disputes):
             yield intent.id, sentence
     yield from _of_order_guards(intents, operations)
-    yield from _of_refunds(identifiers, operations)
+    refunds = {r.operation_id: r for r in Refund.objects.filter(intent_id__in=identifiers)}
+    for intent in intents:
+        of_payment = operations.get(intent.id, ())
+        for sentence in compared(intent, _of_refunds(of_payment, refunds)):
+            yield intent.id, sentence
     yield from _of_accounts(intents, operations)
 
 
@@ -213,23 +217,18 @@ def _is_order_taken(charge: Operation) -> bool:
     return others.exclude(intent_id=charge.intent_id).exists()
 
 
-def _of_refunds(
-    intent_ids: Collection[UUID], operations: Mapping[UUID, Sequence[Operation]]
-) -> Iterator[tuple[UUID, str]]:
+def _of_refunds(operations: Sequence[Operation], refunds: Mapping[UUID, Refund]) -> Iterator[str]:
     """A refund shows what its operation says, and each refund operation has one."""
-    refunds = {r.operation_id: r for r in Refund.objects.filter(intent_id__in=list(intent_ids))}
-    for intent_id in intent_ids:
-        replaced = {o.replaces_id for o in operations.get(intent_id, ())}
-        for operation in operations.get(intent_id, ()):
-            refund = refunds.get(operation.id)
-            if operation.kind != OperationKind.REFUND:
-                if refund is not None:
-                    yield intent_id, f"{refund.public_id} belongs to a {operation.kind}"
-            elif refund is not None:
-                for sentence in _of_refund(refund, operation):
-                    yield intent_id, sentence
-            elif operation.status != OperationStatus.NOT_SENT or operation.id not in replaced:
-                yield intent_id, f"{operation.public_id}: a refund without its row"
+    replaced = {o.replaces_id for o in operations}
+    for operation in operations:
+        refund = refunds.get(operation.id)
+        if operation.kind != OperationKind.REFUND:
+            if refund is not None:
+                yield f"{refund.public_id} belongs to a {operation.kind}"
+        elif refund is not None:
+            yield from _of_refund(refund, operation)
+        elif operation.status != OperationStatus.NOT_SENT or operation.id not in replaced:
+            yield f"{operation.public_id}: a refund without its row"
 
 
 def _of_refund(refund: Refund, operation: Operation) -> Iterator[str]:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from ledger.database.statements import execute
+from ledger.exceptions import LedgerError
 from ledger.invariants import ALL_INVARIANTS
 from ledger.money import Money
 from ledger.selectors import PaymentVector, payment_ids_after, payment_vectors
@@ -115,7 +116,7 @@ def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID,
     """The same, each with the payment that it is about."""
     identifiers = [intent.id for intent in intents]
     vectors: dict[UUID, dict[str, PaymentVector]] = defaultdict(dict)
-    for vector in payment_vectors(identifiers):
+    for vector in _vectors_of(identifiers):
         vectors[vector.payment_id][vector.currency] = vector
     operations: dict[UUID, list[Operation]] = defaultdict(list)
     for operation in Operation.objects.filter(intent_id__in=identifiers).order_by("id"):
@@ -127,8 +128,22 @@ def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID,
         for sentence in compared(intent, _excess_differences(intent, by_currency, own)):
             yield intent.id, sentence
     yield from operation_differences(intents, operations)
-    yield from _unattended_excess(operations)
+    yield from _unattended_excess({intent.id: intent for intent in intents}, operations)
     yield from dispute_differences(intents, operations)
+
+
+def _vectors_of(identifiers: list[UUID]) -> list[PaymentVector]:
+    """Their vectors. Entries in no known currency give none, and do not hide other payments'."""
+    try:
+        return list(payment_vectors(identifiers))
+    except LedgerError:
+        half = len(identifiers) // 2
+        return [
+            vector
+            for some in (identifiers[:half], identifiers[half:])
+            if half
+            for vector in _vectors_of(some)
+        ]
 
 
 def _compare(
@@ -196,7 +211,9 @@ def _excess_differences(
             )
 
 
-def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tuple[UUID, str]]:
+def _unattended_excess(
+    intents: Mapping[UUID, PaymentIntent], operations: Mapping[UUID, list[Operation]]
+) -> Iterator[tuple[UUID, str]]:
     """Duplicate charges that did not go back, are not due to, and have no open case."""
     suspects = {
         o.id: o
@@ -217,9 +234,13 @@ def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tupl
     explained = {about[case.operation_id] for case in cases if case.operation_id is not None}
     for identifier in suspects.keys() - explained:
         suspect = suspects[identifier]
-        left = Money(suspect.excess_minor - suspect.excess_returned_minor, suspect.currency)
-        sentence = f"{suspect.public_id}: {left} in excess is neither given back nor in a case"
-        yield suspect.intent_id, sentence
+        for sentence in compared(intents[suspect.intent_id], _of_excess(suspect)):
+            yield suspect.intent_id, sentence
+
+
+def _of_excess(charge: Operation) -> Iterator[str]:
+    left = Money(charge.excess_minor - charge.excess_returned_minor, charge.currency)
+    yield f"{charge.public_id}: {left} in excess is neither given back nor in a case"
 
 
 def _charge_differences(intent: PaymentIntent, operations: list[Operation]) -> Iterator[str]:
