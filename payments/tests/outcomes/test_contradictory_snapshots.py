@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ledger.money import Money
-from payments.models import Case
+from payments.models import Case, PaymentIntent
+from payments.services.recovery import payment_sync
+from payments.tests.outcomes.test_adoption import ask_in_euro
 from payments.tests.support.dashboard import (
     act,
     adopt,
@@ -132,4 +134,20 @@ def test_the_hold_of_a_charge_that_ended_before_its_success_was_heard(shop: Shop
     sync(shop, intent_id)
     intent = shop.intent(intent_id)
     assert (intent.status, intent.published_status) == ("CANCELED", "canceled")
+    assert_the_books_agree()
+
+
+def test_a_hold_of_a_failed_charge_does_not_count_in_another_currency(shop: Shop) -> None:
+    shop.create(10_000, token="pm_card_chargeDeclined", manual=True)
+    [intent] = PaymentIntent.objects.all()
+    [charge] = intent.operations.all()
+    view = payment_sync.look_up_payment(charge)
+    ask_in_euro(shop, intent.public_id)
+    for _ in range(2):
+        assert adopt(charge, replace(view, operations=(), held=Money(10_000, "USD"))) == 0
+    intent.refresh_from_db()
+    assert (intent.status, intent.amount_held_minor, intent.currency) == ("FAILED", 0, "EUR")
+    assert balances(intent.public_id) == {}
+    [case] = Case.objects.all()
+    assert "holds 100.00 USD of a charge that is DECLINED here" in case.summary
     assert_the_books_agree()

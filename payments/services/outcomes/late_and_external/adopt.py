@@ -34,7 +34,11 @@ from payments.services.outcomes.late_and_external.external_operations import (
     ACTOR,
     object_to_ids_of_others,
 )
-from payments.services.outcomes.late_and_external.hold import balance_hold, hold_expired
+from payments.services.outcomes.late_and_external.hold import (
+    balance_hold,
+    hold_expired,
+    why_hold_cannot_count,
+)
 from payments.services.outcomes.late_and_external.intent_state import (
     set_counters,
     set_order_guard,
@@ -117,7 +121,10 @@ def adopt_payment(
         is_same_money = seen.held.currency == payment.charge.currency
         if is_same_money and not payment.charge.is_open:
             # An open charge holds nothing by our books: its own result is recorded first.
-            balance_hold(payment)
+            if why := why_hold_cannot_count(payment):
+                found.objections.append(Objection(payment.charge, why))
+            else:
+                balance_hold(payment)
         if payment.changes:
             _settle(payment, before)
         for objection in found.objections:

@@ -41,6 +41,7 @@ def _succeed(payment: LockedPayment, change: Change, revision: Revision) -> None
         operation.succeed()
         operation.excess_minor = operation.excess_returned_minor = 0
         _make_current_charge(change)
+        _claim_order(payment)
     operation.code = operation.decline_code = operation.message = ""
     change.post(payment.rules.authorized, operation.amount)
     if operation.capture_now:
@@ -79,6 +80,17 @@ def _make_current_charge(change: Change) -> None:
     intent.last_payment_error = None
     intent.next_action_url = ""
     intent.authorization_expires_at = change.result.expires_at
+
+
+def _claim_order(payment: LockedPayment) -> None:
+    """Occupy the order of a charge that counts.
+
+    It was free when `blocking_charge` read it. If another charge took it since then, the unique
+    index refuses this write, and the next look-up finds a duplicate charge.
+    """
+    charge = payment.charge
+    charge.guards_order = bool(payment.merchant.order_guard and charge.order_id)
+    charge.guard_order = charge.order_id if charge.guards_order else None
 
 
 def _reverse(payment: LockedPayment, change: Change) -> None:

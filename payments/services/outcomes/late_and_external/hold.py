@@ -32,6 +32,21 @@ def balance_hold(payment: LockedPayment) -> None:
     change.post(rule, Money(abs(difference_minor), payment.charge.currency))
 
 
+def why_hold_cannot_count(payment: LockedPayment) -> str:
+    """Why the PSP's hold is not booked; empty if it is.
+
+    A merchant may change the currency of a payment after a charge failed. A hold that the PSP then
+    shows for that charge, without its success, is in another currency than the payment's amounts.
+    """
+    held, charge, intent = payment.seen.held, payment.charge, payment.intent
+    if not held or payment.is_duplicate or charge.currency == intent.currency:
+        return ""
+    return (
+        f"the provider holds {held} of a charge that is {charge.status} here, and the payment is "
+        f"in {intent.currency} by now"
+    )
+
+
 def _match_over_hold(payment: LockedPayment) -> None:
     """Book as authorized what the PSP holds or took beyond what it was asked to hold.
 
