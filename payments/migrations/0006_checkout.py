@@ -104,6 +104,7 @@ class Migration(migrations.Migration):
                 (
                     "intent",
                     models.OneToOneField(
+                        db_constraint=False,
                         on_delete=models.PROTECT,
                         related_name="+",
                         to="payments.paymentintent",

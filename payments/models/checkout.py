@@ -81,7 +81,9 @@ class CheckoutSession(WithPublicId, MerchantOwned, MachineModel):
     )
     public_id_prefix = public_ids.CHECKOUT_SESSION
 
-    intent = models.OneToOneField(PaymentIntent, on_delete=models.PROTECT, related_name="+")
+    intent = models.OneToOneField(
+        PaymentIntent, on_delete=models.PROTECT, db_constraint=False, related_name="+"
+    )
     payment_link = models.ForeignKey(
         PaymentLink, on_delete=models.PROTECT, db_index=False, null=True, blank=True
     )

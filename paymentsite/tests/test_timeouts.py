@@ -13,7 +13,12 @@ from django.db import connection
 from ledger import tasks as ledger_tasks
 from payments.api.request_headers import WAIT_SECONDS_MAX
 from payments.models import Merchant
-from payments.services.automatic_actions import late_success_reversals, months, retention
+from payments.services.automatic_actions import (
+    expired_sessions,
+    late_success_reversals,
+    months,
+    retention,
+)
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.disputes import reminders, responses, sync
 from payments.services.idempotency import keys
@@ -119,6 +124,9 @@ HELD = {
     "act-on-due-deadlines": Held(  # a look-up, or a void
         action_sweep.SWEEP_SECONDS, max(LOOK_UP_SECONDS, CALL_SECONDS)
     ),
+    "expire-checkout-sessions": Held(  # a look-up, then a void
+        expired_sessions.SWEEP_SECONDS, expired_sessions.LOOK_UP_SECONDS + CALL_SECONDS
+    ),
     "heartbeat-money": Held(0, STATEMENT_SECONDS),
     "heartbeat-routine": Held(0, STATEMENT_SECONDS),
     "take-ledger-snapshots": Held(ledger_tasks.services.SNAPSHOT_SECONDS, STATEMENT_SECONDS),
@@ -162,6 +170,9 @@ def test_the_lease_of_a_row_outlasts_the_sweep_that_took_it() -> None:
         < late_success_reversals.QUEUE.lease.total_seconds()
     )
     assert HELD["act-on-due-deadlines"].last_seconds < action_sweep.QUEUE.lease.total_seconds()
+    assert (
+        HELD["expire-checkout-sessions"].last_seconds < expired_sessions.QUEUE.lease.total_seconds()
+    )
     assert HELD["fetch-settlement-reports"].last_seconds < fetching.QUEUE.lease.total_seconds()
     assert HELD["read-settlement-reports"].last_seconds < reading.QUEUE.lease.total_seconds()
     assert HELD["match-settlement-lines"].last_seconds < line_sweep.QUEUE.lease.total_seconds()

@@ -18,8 +18,8 @@ from payments.states import IntentStatus
 
 ACTOR: Final = "job:checkout"
 SWEEP_LIMIT: Final = 500
-SWEEP_SECONDS: Final = 5.0
-_LOOK_UP_SECONDS: Final = 10.0
+SWEEP_SECONDS: Final = 2.0
+LOOK_UP_SECONDS: Final = 5.0
 _AGAIN_AFTER: Final = timedelta(minutes=1)
 """For a payment that is under way; recovery finds its outcome much sooner."""
 QUEUE: Final = DueQueue(
@@ -52,7 +52,7 @@ def _cancel(intent: PaymentIntent) -> datetime:
         resolve_within(
             intent.latest_charge_id,
             actor=ACTOR,
-            answer_by_monotonic=time.monotonic() + _LOOK_UP_SECONDS,
+            answer_by_monotonic=time.monotonic() + LOOK_UP_SECONDS,
         )
         intent = PaymentIntent.objects.get(pk=intent.pk)
     if intent.status == IntentStatus.PROCESSING:
