@@ -47,6 +47,7 @@ SECRET_FORMS: Final = (
     rf"(?<={CLIENT_HALF})[A-Za-z0-9_-]{{8,}}",
     r"(?<=[?&]token=)[A-Za-z0-9_-]{8,}",  # of the return page
     r"(?<=/checkout/)[A-Za-z0-9_-]{24,}",  # of a checkout page
+    r"(?<=/checkout/link/)[A-Za-z0-9_-]{24,}",  # of a payment link
 )
 """A regular expression for each form of secret that we issue: logs leave them out."""
 

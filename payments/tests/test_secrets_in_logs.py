@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator
 
 from payments import public_ids
@@ -26,6 +27,8 @@ def _issued(shop: Shop) -> Iterator[tuple[str, str]]:
     yield identifier + middle, half
     before, middle, token = return_link(intent).partition("?token=")
     yield before + middle, token
+    for page in ("https://pay.example/checkout/", "https://pay.example/checkout/link/"):
+        yield page, secrets.token_urlsafe(24)
 
 
 def test_every_form_of_secret_that_we_issue_is_removed_wherever_it_stands(shop: Shop) -> None:
@@ -50,6 +53,8 @@ def test_no_other_module_makes_secrets() -> None:
         and re.search(r"secrets\.(token_|choice)|urandom", path.read_text())
     }
     assert makers == {
+        "payments/services/checkout/links.py",
+        "payments/services/checkout/sessions.py",
         "payments/services/commands/create_and_confirm.py",
         "payments/services/commands/merchants.py",
         "payments/services/commands/setup_intents.py",
