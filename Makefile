@@ -17,7 +17,7 @@ READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
 CHAOS_SMALL := $(RUN) -m bench.chaos --payments 160 --kills 10 --seed 2026 --time-factor 5
 
-.PHONY: help demo serve test checked-and-tested lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix clients grow
+.PHONY: help demo serve test checked-and-tested lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix browser clients grow
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
 	@echo "make clients  old and new SDKs and others' packages against a fresh installation (ONLY=words)"
 	@echo "make matrix  every combination and order, and more random examples"
+	@echo "make browser  the checkout page in Chromium, with axe"
 	@echo "make model   random lives of merchants, their PSP and time (EXAMPLES=)"
 	@echo "make chaos   kill and lie to all of it, and count (PAYMENTS= KILLS= SEED=, see docs/chaos.md)"
 
@@ -59,6 +60,9 @@ bench: $(READY)
 
 grow: $(READY)
 	@$(RUN) -m bench.growth --payments $(or $(PAYMENTS),100000) --months $(or $(MONTHS),6) --seed $(or $(SEED),1)
+
+browser: $(READY)
+	@BROWSER_TESTS=1 $(LAUNCHER) run -- $(RUN) -m pytest -q payments/tests/http/test_checkout_page.py
 
 clients: $(READY)
 	@$(RUN) -m bench.clients $(ONLY)
