@@ -14,7 +14,7 @@ _AUTHORIZED: Final = {"authorized": 1, "held": 1}
 _RELEASED: Final = {"held": -1}
 _CAPTURED: Final = {"captured": 1}
 _REFUNDED: Final = {"refunded": 1}
-_OWN: Final[Mapping[str, Mapping[str, int]]] = {
+OWN: Final[Mapping[str, Mapping[str, int]]] = {
     "authorized": _AUTHORIZED,
     "authorization_incremented": _AUTHORIZED,
     "capture_memo": _RELEASED,
@@ -26,7 +26,7 @@ _OWN: Final[Mapping[str, Mapping[str, int]]] = {
     "refund_requested": _REFUNDED,
     "refund_failed": {"refunded": -1},
 }
-_EXCESS: Final[Mapping[str, Mapping[str, int]]] = {
+EXCESS: Final[Mapping[str, Mapping[str, int]]] = {
     "excess_authorized": _AUTHORIZED,
     "excess_capture_memo": _RELEASED,
     "excess_captured": _CAPTURED,
@@ -35,12 +35,12 @@ _EXCESS: Final[Mapping[str, Mapping[str, int]]] = {
     "excess_refund_requested": _REFUNDED,
     "excess_refund_failed": {"refunded": -1},
 }
-VECTOR: Final = {**_OWN, **_EXCESS}
+VECTOR: Final = {**OWN, **EXCESS}
 """What a rule adds to the components of a charge's vector: 1 or -1 times its amount."""
 
 COUNTERS: Final = {
     rule: {f"amount_{name}_minor": sign for name, sign in effect.items() if name != "refunded"}
-    for rule, effect in _OWN.items()
+    for rule, effect in OWN.items()
 }
 """The same for the intent's counters, which duplicate charges leave alone. Refunds are counted by
 their status."""

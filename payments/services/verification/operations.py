@@ -82,6 +82,8 @@ def _of_payment(
             yield f"{operation.public_id}: belongs to another merchant or mode than its payment"
         yield from _of_operation(operation, [r for r in ours if r.source_id == operation.id])
         yield from _of_transactions(operation, operations, ours)
+        if operation.is_charge:
+            yield from _of_role(operation, operations, ours)
 
 
 def _source_of(row: BookedRule) -> str:
@@ -176,6 +178,38 @@ def _booked(booked: Sequence[BookedRule]) -> Amounts:
             if component in _COMPONENTS and not (is_hold and component == "authorized"):
                 amounts[component, row.currency] += row.sign * sign * row.amount_minor
     return {key: minor for key, minor in amounts.items() if minor}
+
+
+def _of_role(
+    charge: Operation, operations: Sequence[Operation], booked: Sequence[BookedRule]
+) -> Iterator[str]:
+    """A duplicate charge is booked apart, with everything of it, and any other is not.
+
+    What it counts as excess is what the books say was authorized apart.
+    """
+    of_charge = {o.id for o in operations if charge.id in (o.id, o.charge_id)}
+    rows = [row for row in booked if row.source_id in of_charge]
+    apart, own = (_sums(rows, effects) for effects in (bookings.EXCESS, bookings.OWN))
+    authorized_minor = apart.get("authorized", 0)
+    if charge.excess_minor != authorized_minor:
+        stored, found = (Money(m, charge.currency) for m in (charge.excess_minor, authorized_minor))
+        yield f"{charge.public_id}: {stored} in excess, the books have authorized {found} apart"
+    if charge.status not in _APPLIED:
+        return
+    is_duplicate = charge.status == OperationStatus.EXCESS
+    for component, minor in sorted((own if is_duplicate else apart).items()):
+        where = "as the payment's own" if is_duplicate else "apart"
+        if minor:
+            amount = Money(minor, charge.currency)
+            yield f"{charge.public_id} ({charge.status}): {amount} is booked {where} as {component}"
+
+
+def _sums(booked: Sequence[BookedRule], effects: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = defaultdict(int)
+    for row in booked:
+        for component, sign in effects.get(row.rule, {}).items():
+            sums[component] += row.sign * sign * row.amount_minor
+    return sums
 
 
 def _of_transactions(

@@ -24,6 +24,7 @@ from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
 from payments.services.outcomes.check_schedule import schedule_check
 from payments.services.outcomes.late_and_external.application import apply_difference
+from payments.services.outcomes.late_and_external.changes_of_hold import book_changes_anew
 from payments.services.outcomes.late_and_external.charge_books import ChargeBooks
 from payments.services.outcomes.late_and_external.differences import (
     Objection,
@@ -118,6 +119,7 @@ def adopt_payment(
         before = _Before.of(payment)
         for difference in found.differences:
             apply_difference(payment, difference)
+        book_changes_anew(payment)
         is_same_money = seen.held.currency == payment.charge.currency
         if is_same_money and not payment.charge.is_open:
             # An open charge holds nothing by our books: its own result is recorded first.

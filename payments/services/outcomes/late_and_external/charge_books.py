@@ -6,7 +6,7 @@ The sums are what was authorized, is held, was captured and was refunded.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -29,13 +29,17 @@ class ChargeVector:
     refunded_minor: int = 0
     """Pending refunds included."""
 
-    def add(self, postings: Iterable[Posting]) -> None:
-        """Count postings; a reversal counts against the rule that it reverses."""
+    def add(
+        self,
+        postings: Iterable[Posting],
+        effects: Mapping[str, Mapping[str, int]] = bookings.VECTOR,
+    ) -> None:
+        """Count postings by these rules; a reversal counts against the rule that it reverses."""
         for posting in postings:
             rule, sign = posting.rule, 1
             if rule.startswith(REVERSAL_PREFIX):
                 rule, sign = rule.removeprefix(REVERSAL_PREFIX), -1
-            for name, effect in bookings.VECTOR.get(rule, {}).items():
+            for name, effect in effects.get(rule, {}).items():
                 added_minor = sign * effect * posting.lines[0].amount.minor
                 setattr(self, f"{name}_minor", getattr(self, f"{name}_minor") + added_minor)
 
@@ -88,11 +92,11 @@ class ChargeBooks:
             number += 1
         return number
 
-    def vector(self) -> ChargeVector:
-        """What the charge's bookings add up to."""
+    def vector(self, effects: Mapping[str, Mapping[str, int]] = bookings.VECTOR) -> ChargeVector:
+        """What the charge's bookings by these rules add up to."""
         vector = ChargeVector()
         for of_operation in self._by_operation.values():
-            vector.add(each.posting for each in of_operation if not each.reversed_by)
+            vector.add((e.posting for e in of_operation if not e.reversed_by), effects)
         return vector
 
     def _own(self, operation: Operation) -> list[Booking]:

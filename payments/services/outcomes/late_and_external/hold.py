@@ -24,6 +24,7 @@ def balance_hold(payment: LockedPayment) -> None:
     operation, any other with the charge.
     """
     _match_over_hold(payment)
+    _empty_other_role(payment)
     difference_minor = payment.seen.held.minor - payment.vector.held_minor
     if not difference_minor:
         return
@@ -60,13 +61,27 @@ def _match_over_hold(payment: LockedPayment) -> None:
     )
     over_minor = max(0, payment.vector.captured_minor + payment.seen.held.minor - asked_minor)
     booked = payment.books.holds_beyond_request()
-    if over_minor == sum(each.posting.lines[0].amount.minor for each in booked):
+    in_role = all(each.posting.rule == payment.rules.incremented.name for each in booked)
+    if in_role and over_minor == sum(each.posting.lines[0].amount.minor for each in booked):
         return
     unexplained = _unexplained_change(payment)
     for booking in booked:
         unexplained.reverse(booking)
     excess = Money(over_minor, payment.charge.currency)
     unexplained.post(payment.rules.incremented, excess)
+
+
+def _empty_other_role(payment: LockedPayment) -> None:
+    """Leave nothing held, or released, by the rules of a role that the charge had before.
+
+    The hold is then booked by the rules of its present role alone.
+    """
+    left_minor = payment.held_in_other_role_minor
+    if left_minor:
+        before = payment.rules_of_other_role
+        rule = before.released if left_minor > 0 else before.hold_reopened
+        left = Money(abs(left_minor), payment.charge.currency)
+        _unexplained_change(payment).post(rule, left)
 
 
 def _explanation(payment: LockedPayment, *, released: bool) -> tuple[Change | None, Rule]:

@@ -10,6 +10,7 @@ from ledger.money import Money
 from ledger.posting_rules import Rule
 from payments.models import Merchant, Operation, PaymentIntent, Refund
 from payments.services.cases.opening import case_about_operation
+from payments.services.outcomes import bookings
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.late_and_external.charge_books import ChargeBooks, ChargeVector
 from payments.states import CaseKind
@@ -83,6 +84,19 @@ class LockedPayment:
     @property
     def rules(self) -> ChargeRules:
         return DUPLICATE if self.is_duplicate else OWN
+
+    @property
+    def rules_of_other_role(self) -> ChargeRules:
+        return OWN if self.is_duplicate else DUPLICATE
+
+    @property
+    def held_in_other_role_minor(self) -> int:
+        """What the books still hold of the charge by the rules that are not its own any more."""
+        effects = bookings.OWN if self.is_duplicate else bookings.EXCESS
+        vector = self.books.vector(effects)
+        for change in self.changes:
+            vector.add(change.postings, effects)
+        return vector.held_minor
 
     @property
     def vector(self) -> ChargeVector:
