@@ -33,6 +33,7 @@ NOT_STORED = {
     "ReportListing",
     "ReportLine",
     "WebhookRequest",
+    "HostedFields",
     ("PaymentToken", "token"),
     ("Notification", "signature_headers"),
     ("PspDispute", "submissions"),
