@@ -52,6 +52,8 @@ LEFT_OUT: Final[dict[str, str]] = {
     "payments_setup_attempt": "the same",
     "payments_checkout_session": "no life pays on a hosted page",
     "payments_payment_link": "no life begins at one",
+    "payments_routing_rule": "no life is routed",
+    "payments_routing_decision": "the same",
     "payments_case": "no life leaves one open, nor are there any",
     "payments_dispatch": "every event has been fanned out",
     "payments_unnumbered_event": "every event has its number on the stream",

@@ -26,6 +26,9 @@ from payments.models.notification import PspNotification as PspNotification
 from payments.models.operation import Operation as Operation
 from payments.models.payment_intent import PaymentIntent as PaymentIntent
 from payments.models.refund import Refund as Refund
+from payments.models.routing import RoutingDecision as RoutingDecision
+from payments.models.routing import RoutingReason as RoutingReason
+from payments.models.routing import RoutingRule as RoutingRule
 from payments.models.setup_intent import SetupAttempt as SetupAttempt
 from payments.models.setup_intent import SetupIntent as SetupIntent
 from payments.models.streaming import CardVelocity as CardVelocity

@@ -78,6 +78,7 @@ MERCHANT: Final = _columns(
 OURS: Final = _columns(
     "BooksCheck.name,part StreamGroup.name ApiKey.name,secret_sha256,last4 "
     "PspAccount.psp,code,status,sealed_credentials,limits,costs,methods,currencies,countries "
+    "RoutingRule.name,conditions,targets RoutingDecision.reason,rule_name,candidates "
     "Merchant.name,late_success_policy,dispute_loss_policy,disputed_refund_policy "
     "Case.kind,subject,status,currency,closed_by Customer.tax_exempt Deadline.status "
     "PaymentMethod.allow_redisplay SetupIntent.status,usage,client_secret,cancellation_reason "

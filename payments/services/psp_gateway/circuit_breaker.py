@@ -240,6 +240,12 @@ def guarded_call(account_code: str, kind: CallKind) -> Iterator[Verdict]:
         metrics.CALLS.labels(account_code, kind.value, outcome).inc()
 
 
+def is_open(account_code: str, kind: CallKind) -> bool:
+    """Would a call be refused now because earlier ones failed? A probe is let through."""
+    guard = _guards.get((account_code, kind))
+    return settings.PSP_BREAKERS and guard is not None and guard.breaker.state == "open"
+
+
 def _guard_of(account_code: str, kind: CallKind) -> _Guard:
     guard = _guards.get((account_code, kind))
     if guard is None:

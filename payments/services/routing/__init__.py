@@ -1,0 +1,1 @@
+"""Routing: which PSP accounts may take a charge, in which order, and why."""
