@@ -12,7 +12,6 @@ from psp_adapters.contract.credentials import (
     WEBHOOK_SECRETS,
     CredentialFault,
     CredentialField,
-    CredentialsRefused,
 )
 from psp_adapters.contract.operations import PspUnavailable
 
@@ -45,15 +44,6 @@ CREDENTIAL_FIELDS: Final = (
 
 _HMAC_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _NO_CUSTOMER: Final = "credentials-check"
-
-
-def require_mode(connection: Connection, *, livemode: bool) -> None:
-    """Refuse with CredentialsRefused an address of the other environment."""
-    if connection.is_live is not livemode:
-        its, ours = ("test", "live") if livemode else ("live", "test")
-        raise CredentialsRefused(
-            f"base_url is of a {its} environment, and this is a {ours} account"
-        )
 
 
 def faults_of(

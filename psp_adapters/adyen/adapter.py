@@ -10,22 +10,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
 from psp_adapters.adyen import account, facts, mapping, reports, vocabulary, webhook
-from psp_adapters.adyen.connection import TEST_URL, Connection, in_path, view_of
+from psp_adapters.adyen.connection import TEST_URL, Connection, in_path
 from psp_adapters.adyen.facts import Fact
-from psp_adapters.adyen.mapping import UNREADABLE, Contradiction
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
-from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.answers import Contradiction, readable, text, view_of
 from psp_adapters.contract.credentials import (
     CredentialFault,
     CredentialsRefused,
+    require_mode,
     split_secrets,
 )
-from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
     LookUp,
@@ -35,19 +33,22 @@ from psp_adapters.contract.operations import (
     PspResult,
     PspUnavailable,
 )
-from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
+from psp_adapters.contract.payments import (
+    PaymentToken,
+    PspPayment,
+    UnknownToken,
+    refuse_card_number,
+)
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.stored_notifications import StoredNotifications
 from psp_adapters.http import AnswerUnknown, NotSent
 
 K = OperationKind
-T = TypeVar("T")
 
 RETURNED: Final = "redirectResult"
 """The parameter of the address with which the customer comes back from a challenge."""
 _RETURNED_MAX: Final = 20_000
 _DETAILS_KEYS: Final = uuid.UUID("0d9b7f4e-7a53-4c8b-8a65-6a1f0c2f7d11")
-_SEES_NO_DISPUTES: Final = "disputes are handled in Adyen's Customer Area"
 
 
 class AdyenAdapter(PspAdapter):
@@ -113,7 +114,8 @@ class AdyenAdapter(PspAdapter):
             report_url=credentials["report_url"],
             report_key=credentials["report_key"],
         )
-        account.require_mode(made._connection, livemode=livemode)
+        is_live = made._connection.is_live
+        require_mode("base_url", "of a {} environment", is_live=is_live, livemode=livemode)
         return made
 
     def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
@@ -187,24 +189,15 @@ class AdyenAdapter(PspAdapter):
         """The payment as the notifications show it."""
         return self._payment(psp_payment_id)
 
-    def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
-        """Return what was stated; Adyen cannot forbid a request: else PspUnavailable is raised."""
-        found = self.look_up(query, deadline_seconds=deadline_seconds)
-        if found is None:
-            raise PspUnavailable("this provider cannot forbid an operation")
-        return found
-
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Look up a stored payment method of a customer.
 
         One that needs no token is described without a call.
         """
-        digits = token.replace(" ", "").replace("-", "")
-        if masked_card_numbers(token) != token or (digits.isdigit() and len(digits) >= 12):
-            raise CardDataRefused
-        if token in self.capabilities.bare_method_types.values():
-            method_type = token.removeprefix(mapping.BARE_METHOD)
-            return PaymentToken(token=token, method_type=method_type)
+        refuse_card_number(token)
+        bare = self.capabilities.bare_token(token)
+        if bare is not None:
+            return bare
         parts = mapping.token_parts(token)
         if parts is None:
             raise UnknownToken
@@ -219,19 +212,10 @@ class AdyenAdapter(PspAdapter):
             ),
             deadline_seconds=deadline_seconds,
         )
-        found = _readable(lambda: mapping.token_of(view_of(answer), token=token))
+        found = readable(mapping.token_of, view_of(answer), token=token)
         if found is None:
             raise UnknownToken
         return found
-
-    def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
-        raise PspUnavailable(_SEES_NO_DISPUTES)
-
-    def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        return DisputeResult(outcome=Outcome.NOT_SENT, detail=_SEES_NO_DISPUTES)
-
-    def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        return DisputeResult(outcome=Outcome.NOT_SENT, detail=_SEES_NO_DISPUTES)
 
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float
@@ -240,7 +224,7 @@ class AdyenAdapter(PspAdapter):
         if not self._fetches_reports:
             return []
         stored = self._stored.about(psp_payment_ids=[vocabulary.REPORTS])
-        return _readable(partial(reports.listings_of, stored, since=since))
+        return readable(reports.listings_of, stored, since=since)
 
     def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
         """Fetch a report from the configured address; `read_report` checks its form."""
@@ -276,7 +260,7 @@ class AdyenAdapter(PspAdapter):
             psp_payment_ids=[each for each in payment_ids if each],
             references=[each for each in references if each],
         )
-        read = [_readable(partial(facts.fact_of, each)) for each in stored]
+        read = [readable(facts.fact_of, each) for each in stored]
         return [each for each in read if each is not None]
 
     def _payment(self, psp_payment_id: str) -> PspPayment | None:
@@ -302,11 +286,11 @@ class AdyenAdapter(PspAdapter):
         view = view_of(answer)
 
         def read() -> PspResult:
-            if mapping.text(view["merchantReference"]) != query.reference:
+            if text(view["merchantReference"]) != query.reference:
                 raise Contradiction("another reference")
             return mapping.authorization_of(view, reference=query.reference, sent=None)
 
-        result = _readable(read)
+        result = readable(read)
         if result.outcome is Outcome.UNKNOWN:
             raise PspUnavailable(result.detail)
         return result
@@ -341,13 +325,3 @@ class AdyenAdapter(PspAdapter):
         except AnswerUnknown as error:
             return mapping.unknown(f"no whole answer: {error}")
         return mapping.result_of_answer(request, answer)
-
-
-def _readable(read: Callable[[], T]) -> T:
-    """What `read` makes of an answer, or of a stored notification; raises PspUnavailable."""
-    try:
-        return read()
-    except Contradiction as contradiction:
-        raise PspUnavailable(f"contradictory: {contradiction}") from None
-    except UNREADABLE as error:
-        raise PspUnavailable(f"unreadable: {type(error).__name__}") from None

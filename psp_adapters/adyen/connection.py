@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import Adyen
 from Adyen.exceptions import AdyenAPIResponseError
 
-from psp_adapters.adyen.mapping import Answer, Json
+from psp_adapters.contract.answers import Answer
 from psp_adapters.contract.credentials import CredentialsRefused
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.http import AnswerUnknown, NotSent, PspHttp
@@ -170,15 +170,6 @@ class Connection:
             # What the library makes of an answer in a form that it does not expect.
             raise AnswerUnknown(f"unreadable: {type(error).__name__}") from error
         return Answer(status, self._transport.answer_headers.of_thread, body)
-
-
-def view_of(answer: Answer) -> Json:
-    """The object of a 200 answer. Raises PspUnavailable for every other answer."""
-    if answer.status != 200:
-        raise PspUnavailable(f"answered {answer.status}")
-    if not isinstance(answer.body, dict):
-        raise PspUnavailable("the answer is not an object")
-    return answer.body
 
 
 def in_path(identifier: str) -> str:

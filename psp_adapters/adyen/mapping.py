@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.adyen import vocabulary
+from psp_adapters.contract.answers import UNREADABLE, Answer, Contradiction, retry_after, text
 from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.minor_units import MinorUnits
 from psp_adapters.contract.operations import (
@@ -32,7 +30,6 @@ K = OperationKind
 
 AMOUNTS: Final = MinorUnits({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2, "UGX": 0})
 """Where Adyen's decimals may differ from the merchant API's."""
-UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, AttributeError, LedgerError)
 BARE_METHOD: Final = "method:"
 """Before the type of a method that begins without a token."""
 NOWHERE: Final = "https://return.invalid/"
@@ -49,19 +46,6 @@ _MAX_DETAIL: Final = 500
 _METADATA_MAX: Final = 20
 _METADATA_KEY_MAX: Final = 20
 _METADATA_VALUE_MAX: Final = 80
-
-
-class Contradiction(Exception):
-    """The answer is readable but is not about what was requested."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer of Adyen."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Any
 
 
 def key_of(psp_key: str) -> str:
@@ -281,7 +265,7 @@ def failure_of(request: PspRequest, answer: Answer) -> PspResult:
     if status == 429:
         return PspResult(
             outcome=Outcome.NOT_SENT,
-            retry_after_seconds=retry_after(answer),
+            retry_after_seconds=retry_after(answer.headers),
             detail="429 rate limited",
         )
     if answer.headers.get(TRANSIENT, "").strip().lower() == "true":
@@ -299,12 +283,6 @@ def failure_of(request: PspRequest, answer: Answer) -> PspResult:
         message="The payment service provider refused the request.",
         detail=redacted(detail),
     )
-
-
-def retry_after(answer: Answer) -> float:
-    """Seconds to wait by the Retry-After header; 1 if it is missing or unreadable."""
-    said = answer.headers.get("retry-after", "")
-    return float(said) if said.isascii() and said.isdigit() and len(said) < 6 else 1.0
 
 
 def token_of(view: Json, *, token: str) -> PaymentToken | None:
@@ -325,13 +303,6 @@ def token_of(view: Json, *, token: str) -> PaymentToken | None:
             fingerprint=each.get("alias") or "",
         )
     return None
-
-
-def text(value: Any) -> str:
-    """A text that must be there."""
-    if not isinstance(value, str) or not value:
-        raise TypeError("a text is missing")
-    return value
 
 
 def money_of(view: Any) -> Money:

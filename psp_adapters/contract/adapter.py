@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from psp_adapters.contract.credentials import CredentialFault, CredentialField
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
@@ -22,8 +22,15 @@ from psp_adapters.contract.operations import (
     PspUnavailable,
 )
 from psp_adapters.contract.payments import HostedFields, PaymentToken, PspPayment
-from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.contract.settlement_reports import (
+    ReportLine,
+    ReportListing,
+    ReportUnreadable,
+)
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
+
+_DISPUTES_ELSEWHERE: Final = "disputes are handled in the provider's own dashboard"
+_NO_REPORTS: Final = "this provider lists no settlement reports"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,13 @@ class Capabilities:
     all signed. The adapter is given these (`stored`). What it accepted, and has not stated the
     result of, is not found."""
 
+    def bare_token(self, token: str) -> PaymentToken | None:
+        """The token if it stands for a method of `bare_method_types`, which no PSP describes."""
+        for method_type, bare in self.bare_method_types.items():
+            if token == bare:
+                return PaymentToken(token=token, method_type=method_type)
+        return None
+
 
 class PspAdapter(Protocol):
     """Money operations, dispute responses, look-ups, settlement reports, notification parsing.
@@ -100,7 +114,13 @@ class PspAdapter(Protocol):
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
 
-    def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
+    def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Refused unless the adapter overrides it: with `increments` it must."""
+        return PspResult(
+            outcome=Outcome.DECLINED,
+            code=REQUEST_REFUSED,
+            message="The payment provider cannot increase a hold.",
+        )
 
     def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
 
@@ -127,9 +147,13 @@ class PspAdapter(Protocol):
         """Forbid an operation that may still arrive at the PSP.
 
         Returns None if it never happened: now it never will. Returns its result if it had happened
-        (fencing does *not* void an authorization that it finds). Raises PspUnavailable.
+        (fencing does *not* void an authorization that it finds). Raises PspUnavailable, always in
+        place of None unless the adapter overrides it: with `fence_by_reference` it must.
         """
-        ...
+        found = self.look_up(query, deadline_seconds=deadline_seconds)
+        if found is None or found.outcome is Outcome.UNKNOWN:
+            raise PspUnavailable("this provider cannot forbid an operation")
+        return found
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Look up a token. Raises UnknownToken, CardDataRefused or PspUnavailable."""
@@ -165,7 +189,7 @@ class PspAdapter(Protocol):
 
         Raises PspUnavailable. Needs the capability `disputes`, as the next two.
         """
-        ...
+        raise PspUnavailable(_DISPUTES_ELSEWHERE)
 
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
         """Submit the evidence of one stage, which is final; never raises.
@@ -173,11 +197,11 @@ class PspAdapter(Protocol):
         DECLINED if the dispute is in the other stage. An adapter whose PSP takes no stage looks the
         dispute up first. Both hold for acceptance too.
         """
-        ...
+        return DisputeResult(outcome=Outcome.NOT_SENT, detail=_DISPUTES_ELSEWHERE)
 
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
         """Accept: a chargeback is lost, an inquiry closed, both final; never raises."""
-        ...
+        return DisputeResult(outcome=Outcome.NOT_SENT, detail=_DISPUTES_ELSEWHERE)
 
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float
@@ -186,19 +210,19 @@ class PspAdapter(Protocol):
 
         Raises PspUnavailable. Needs the capability `settlement_reports`, as the next.
         """
-        ...
+        raise PspUnavailable(_NO_REPORTS)
 
     def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
         """Fetch a whole report, the same bytes every time; raises PspUnavailable."""
-        ...
+        raise PspUnavailable(_NO_REPORTS)
 
     def read_report(self, body: bytes) -> Iterator[ReportLine]:
         """Yield the lines of a report in its order, as they are parsed. No I/O.
 
         Raises ReportUnreadable, and nothing else, if it is not a whole report, possibly after some
-        lines were yielded.
+        lines were yielded. Reads none unless the adapter overrides it.
         """
-        ...
+        raise ReportUnreadable("files of this provider are not read")
 
     def read_notifications(
         self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime

@@ -69,6 +69,13 @@ def complete(fields: tuple[CredentialField, ...], given: Mapping[str, str]) -> d
     return found
 
 
+def require_mode(name: str, what: str, *, is_live: bool, livemode: bool) -> None:
+    """Refuse with CredentialsRefused a credential of the other mode than the account's."""
+    if is_live is not livemode:
+        its, ours = ("test", "live") if livemode else ("live", "test")
+        raise CredentialsRefused(f"{name} is {what.format(its)}, and this is a {ours} account")
+
+
 def split_secrets(credentials: Mapping[str, str]) -> tuple[str, ...]:
     """The secrets that notifications may be signed with; several while one is replaced."""
     joined = credentials.get(WEBHOOK_SECRETS.name, "")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from ledger.money import Money
+from psp_adapters.contract.card_numbers import holds_card_number
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.stored_text import ID_LENGTH_MAX, StoredText
 
@@ -119,6 +120,13 @@ class UnknownToken(Exception):
 
 class CardDataRefused(Exception):
     """A card number was sent where a token belongs."""
+
+
+def refuse_card_number(token: str) -> None:
+    """Raise CardDataRefused for a card number, and for any long number, which is no PSP's token."""
+    digits = token.replace(" ", "").replace("-", "")
+    if holds_card_number(token) or (digits.isdigit() and len(digits) >= 12):
+        raise CardDataRefused
 
 
 class FieldsKind(StrEnum):

@@ -11,6 +11,7 @@ from psp_adapters.contract.credentials import (
     CredentialFault,
     CredentialField,
     CredentialsRefused,
+    require_mode,
 )
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.mollie.connection import Connection
@@ -41,9 +42,7 @@ def require_key(api_key: str, *, livemode: bool) -> None:
     """Refuse with CredentialsRefused what is no key, or one of the other mode."""
     if not api_key.startswith(("test_", "live_")):
         raise CredentialsRefused("api_key is no key of a profile: these begin test_ or live_")
-    if api_key.startswith("live_") is not livemode:
-        key, ours = ("test", "live") if livemode else ("live", "test")
-        raise CredentialsRefused(f"api_key is a {key} key, and this is a {ours} account")
+    require_mode("api_key", "a {} key", is_live=api_key.startswith("live_"), livemode=livemode)
 
 
 def faults_of(

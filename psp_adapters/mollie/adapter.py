@@ -9,7 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
-from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.answers import (
+    UNREADABLE,
+    Contradiction,
+    OtherMode,
+    readable,
+    require_request,
+)
 from psp_adapters.contract.credentials import CredentialFault, split_secrets
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
@@ -21,7 +27,12 @@ from psp_adapters.contract.operations import (
     PspResult,
     PspUnavailable,
 )
-from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
+from psp_adapters.contract.payments import (
+    PaymentToken,
+    PspPayment,
+    UnknownToken,
+    refuse_card_number,
+)
 from psp_adapters.contract.report_rows import read_rows
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.http import AnswerUnknown, NotSent
@@ -31,10 +42,9 @@ from psp_adapters.mollie.connection import (
     Transport,
     in_path,
     is_success,
-    readable,
     require_address,
 )
-from psp_adapters.mollie.mapping import BARE_METHOD, UNREADABLE, Contradiction, Json, OtherMode
+from psp_adapters.mollie.mapping import BARE_METHOD, Json
 from psp_adapters.mollie.payments import Payment, whole
 from psp_adapters.mollie.vocabulary import METHODS, ON_ANOTHER_PAGE
 
@@ -132,10 +142,6 @@ class MollieAdapter(PspAdapter):
         return webhook.address_of_payment(
             self._webhook_url, reference=request.reference, secret=self._webhook_secret
         )
-
-    def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
-        """Refused: Mollie cannot increase a hold."""
-        return mapping.refused_unsent("this provider cannot increase a hold")
 
     def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Capture all or a part of what is held.
@@ -274,18 +280,9 @@ class MollieAdapter(PspAdapter):
             return None
         return readable(results.payment_of, view, psp_payment_id=psp_payment_id)
 
-    def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
-        """Return what Mollie has; it cannot forbid a request, so else PspUnavailable is raised."""
-        found = self.look_up(query, deadline_seconds=deadline_seconds)
-        if found is None or found.outcome is Outcome.UNKNOWN:
-            raise PspUnavailable("this provider cannot forbid an operation")
-        return found
-
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Describe a token by its form, without a call: Mollie describes none."""
-        digits = token.replace(" ", "").replace("-", "")
-        if masked_card_numbers(token) != token or (digits.isdigit() and len(digits) >= 12):
-            raise CardDataRefused
+        refuse_card_number(token)
         method_type = mapping.method_type_of(token)
         if not method_type:
             raise UnknownToken
@@ -388,7 +385,7 @@ class MollieAdapter(PspAdapter):
         try:
             mapping.require_mode(answer.body, livemode=self._livemode)
             result = read(answer.body)
-            return results.require_request(result, request) if result.psp_id else result
+            return require_request(result, request) if result.psp_id else result
         except Contradiction as contradiction:
             detail = f"answered {answer.status}, contradictory: {contradiction}"
             return mapping.unknown(detail, contradicts_us=isinstance(contradiction, OtherMode))

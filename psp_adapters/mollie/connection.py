@@ -10,7 +10,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
@@ -21,13 +21,11 @@ from mollie.api.objects.payment import Payment as PaymentHandle
 from mollie.api.resources.captures import PaymentCaptures
 from mollie.api.resources.refunds import PaymentRefunds
 
+from psp_adapters.contract.answers import UNREADABLE, Answer, view_of
 from psp_adapters.contract.credentials import CredentialsRefused
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
-from psp_adapters.mollie.mapping import UNREADABLE, Answer, Contradiction, Json
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from psp_adapters.mollie.mapping import Json
 
 PAGES_MAX: Final = 50
 """Of a list, 250 objects each: more are not read to find one reference."""
@@ -195,28 +193,6 @@ def _next_of(page: Json) -> str:
 def is_success(answer: Answer) -> bool:
     """Whether Mollie accepted the request."""
     return answer.status in _SUCCESSES
-
-
-def view_of(answer: Answer) -> Json:
-    """The object of a 200 answer. Raises PspUnavailable for every other answer."""
-    if answer.status != 200:
-        raise PspUnavailable(f"answered {answer.status}")
-    if not isinstance(answer.body, dict):
-        raise PspUnavailable("the answer is not an object")
-    return answer.body
-
-
-def readable(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `read` makes of an answer.
-
-    Raises PspUnavailable if the answer is unreadable, or contradicts what was asked for.
-    """
-    try:
-        return read(*args, **kwargs)
-    except Contradiction as contradiction:
-        raise PspUnavailable(f"contradictory answer: {contradiction}") from None
-    except (*UNREADABLE, ArithmeticError) as error:
-        raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
 
 
 def require_address(url: str, *, livemode: bool) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.money import Money
+from psp_adapters.contract.answers import Contradiction, text
 from psp_adapters.contract.disputes import DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.mollie import vocabulary
-from psp_adapters.mollie.mapping import Contradiction, Json, moment_of, money_of, reference_of, text
+from psp_adapters.mollie.mapping import Json, moment_of, money_of, reference_of
 
 EMBEDDED_PAYMENT: Final = "payment"
 

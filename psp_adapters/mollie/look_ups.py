@@ -12,10 +12,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from psp_adapters.contract.answers import UNREADABLE, Contradiction
 from psp_adapters.contract.operations import LookUp, OperationKind, PspResult, PspUnavailable
 from psp_adapters.mollie import mapping, results
 from psp_adapters.mollie.connection import Connection
-from psp_adapters.mollie.mapping import UNREADABLE, Contradiction, Json
+from psp_adapters.mollie.mapping import Json
 from psp_adapters.mollie.payments import Payment
 
 K = OperationKind

@@ -7,13 +7,18 @@ object at Mollie: a note of it is stored in the payment's metadata before.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ledger.exceptions import LedgerError
 from ledger.money import Money
+from psp_adapters.contract.answers import (
+    UNREADABLE,
+    Answer,
+    Contradiction,
+    OtherMode,
+    retry_after,
+    text,
+)
 from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.minor_units import MinorUnits
 from psp_adapters.contract.operations import (
@@ -39,29 +44,11 @@ FINAL: Final = "final"
 """Whether a capture of ours was the last; in its metadata."""
 VOID: Final = "void"
 """Our reference of the void, in the metadata of its payment."""
-UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, AttributeError, LedgerError)
 _CARD_TOKEN: Final = re.compile(r"tkn_[A-Za-z0-9_]{1,120}")
 _SECRETS: Final = re.compile(r"\b(?:live|test|access)_\w+|Bearer\s+\S+")
 _MAX_DETAIL: Final = 500
 _MAX_MESSAGE: Final = 200
 _MAX_DESCRIPTION: Final = 255
-
-
-class Contradiction(Exception):
-    """The answer is readable but is not about what was requested."""
-
-
-class OtherMode(Contradiction):
-    """The answer is about test payments under a live key, or the reverse."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer of Mollie."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Any
 
 
 def require_mode(view: Any, *, livemode: bool) -> None:
@@ -154,13 +141,6 @@ def reference_of(view: Json) -> str:
     return found if isinstance(found, str) else ""
 
 
-def text(value: Any) -> str:
-    """A text that must be there."""
-    if not isinstance(value, str) or not value:
-        raise TypeError("a text is missing")
-    return value
-
-
 def moment_of(value: Any) -> datetime:
     """The time that Mollie wrote, with its zone."""
     moment = datetime.fromisoformat(text(value))
@@ -208,7 +188,7 @@ def failure_of(request: PspRequest, answer: Answer) -> PspResult:
     if status == 429:
         return PspResult(
             outcome=Outcome.NOT_SENT,
-            retry_after_seconds=retry_after(answer),
+            retry_after_seconds=retry_after(answer.headers),
             detail="429 rate limited",
         )
     if not 400 <= status < 500:
@@ -249,9 +229,3 @@ def _declined(code: str, decline_code: str, message: str, detail: str) -> PspRes
 def sentence_of(message: str) -> str:
     """A sentence for the merchant, without keys."""
     return _SECRETS.sub("[redacted]", message)[:_MAX_MESSAGE]
-
-
-def retry_after(answer: Answer) -> float:
-    """Seconds to wait by the Retry-After header; 1 if it is missing or unreadable."""
-    said = answer.headers.get("retry-after", "")
-    return float(said) if said.isascii() and said.isdigit() and len(said) < 6 else 1.0

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ledger.money import Money
+from psp_adapters.contract.answers import Contradiction, text
 from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.contract.payments import (
     PspPaymentStatus,
@@ -14,14 +15,12 @@ from psp_adapters.mollie import vocabulary
 from psp_adapters.mollie.mapping import (
     FINAL,
     VOID,
-    Contradiction,
     Json,
     metadata_of,
     moment_of,
     money_of,
     reference_of,
     sentence_of,
-    text,
 )
 
 K = OperationKind

@@ -20,17 +20,10 @@ from mollie.api.resources.refunds import SettlementRefunds
 
 from ledger.money import Money
 from psp_adapters.contract import report_rows
+from psp_adapters.contract.answers import Contradiction, text
 from psp_adapters.contract.report_rows import checked_line
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportListing
-from psp_adapters.mollie.mapping import (
-    AMOUNTS,
-    Contradiction,
-    Json,
-    moment_of,
-    money_of,
-    reference_of,
-    text,
-)
+from psp_adapters.mollie.mapping import AMOUNTS, Json, moment_of, money_of, reference_of
 from psp_adapters.mollie.vocabulary import PAID_OUT
 
 PAGES_MAX: Final = 1_000

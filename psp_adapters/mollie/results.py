@@ -9,17 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ledger.money import Money
+from psp_adapters.contract.answers import Contradiction, text
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspResult
 from psp_adapters.contract.payments import PspOperation, PspOperationKind, PspPayment
 from psp_adapters.mollie import vocabulary
-from psp_adapters.mollie.mapping import (
-    Contradiction,
-    Json,
-    moment_of,
-    money_of,
-    reference_of,
-    text,
-)
+from psp_adapters.mollie.mapping import Json, moment_of, money_of, reference_of
 from psp_adapters.mollie.payments import Payment, is_final
 
 K = OperationKind
@@ -149,18 +143,6 @@ def _result_of(view: Json, outcome: Outcome, reference: str, what: str) -> PspRe
         code="processing_error" if is_declined else "",
         message=f"The {what} failed at the payment service provider." if is_declined else "",
     )
-
-
-def require_request(result: PspResult, request: PspRequest) -> PspResult:
-    """The same result, once it is certain that it is about this request; raises Contradiction."""
-    if request.psp_payment_id and result.psp_payment_id != request.psp_payment_id:
-        raise Contradiction("another payment")
-    if result.amount is None or result.amount.currency != request.amount.currency:
-        raise Contradiction("another currency")
-    # A void sends no amount: the caller compares what the PSP says it released.
-    if request.kind is not K.VOID and result.amount != request.amount:
-        raise Contradiction("another amount")
-    return result
 
 
 def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:

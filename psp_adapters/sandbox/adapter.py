@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
-from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.answers import readable
 from psp_adapters.contract.credentials import (
     WEBHOOK_SECRETS,
     CredentialFault,
@@ -28,19 +28,16 @@ from psp_adapters.contract.operations import (
     PspUnavailable,
 )
 from psp_adapters.contract.payments import (
-    CardDataRefused,
     HostedFields,
     PaymentToken,
     PspPayment,
     UnknownToken,
+    refuse_card_number,
 )
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
 from psp_adapters.sandbox import disputes, mapping, reports, setups, webhook
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _REGISTERED_SECONDS: Final = 60.0
 """How long an origin that was registered for the card fields is not registered again."""
@@ -173,7 +170,7 @@ class SandboxAdapter(PspAdapter):
         answer = self._request("GET", path, deadline_seconds)
         if answer.status == 404:
             return None
-        return _readable(mapping.payment_of, _view(answer), psp_payment_id=psp_payment_id)
+        return readable(mapping.payment_of, _view(answer), psp_payment_id=psp_payment_id)
 
     def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
         body = {"reference": query.reference}
@@ -190,14 +187,13 @@ class SandboxAdapter(PspAdapter):
         known = self._tokens.get(token)
         if known is not None:
             return known
-        if mapping.looks_like_card_number(token):
-            raise CardDataRefused
+        refuse_card_number(token)
         if not token or len(token) > 200:
             raise UnknownToken
         answer = self._request("GET", f"/v1/tokens/{quote(token, safe='')}", deadline_seconds)
         if answer.status == 404:
             raise UnknownToken
-        found = _readable(mapping.token_of, _view(answer))
+        found = readable(mapping.token_of, _view(answer))
         if found.token != token:
             raise PspUnavailable("the answer describes another token")
         if not token.startswith(mapping.FIELD_TOKEN_PREFIX):
@@ -229,7 +225,7 @@ class SandboxAdapter(PspAdapter):
         found = _view(answer).get("data")
         if not isinstance(found, list) or not found or not isinstance(found[0], dict):
             raise PspUnavailable("the list of setups is not readable")
-        return _readable(setups.result_of, found[0], reference=query.reference)
+        return readable(setups.result_of, found[0], reference=query.reference)
 
     def hosted_fields(self, *, page_origin: str, deadline_seconds: float) -> HostedFields:
         """Register the page's origin with the PSP, at most once a minute, and describe the fields.
@@ -249,7 +245,7 @@ class SandboxAdapter(PspAdapter):
         answer = self._request("GET", path, deadline_seconds)
         if answer.status == 404:
             return None
-        return _readable(disputes.dispute_of, _view(answer), psp_dispute_id=psp_dispute_id)
+        return readable(disputes.dispute_of, _view(answer), psp_dispute_id=psp_dispute_id)
 
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
         return self._respond(request, "evidence", deadline_seconds)
@@ -267,7 +263,7 @@ class SandboxAdapter(PspAdapter):
             moment = since.astimezone(UTC).replace(tzinfo=None)
             path += f"?since={moment.isoformat(timespec='milliseconds')}Z"
         answer = self._request("GET", path, deadline_seconds)
-        return _readable(reports.listings_of, _view(answer))
+        return readable(reports.listings_of, _view(answer))
 
     def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
         """Fetch a report; `read_report` checks that it is whole."""
@@ -356,20 +352,7 @@ class SandboxAdapter(PspAdapter):
 def _result_of(query: LookUp, view: object) -> PspResult:
     if not isinstance(view, dict):
         raise PspUnavailable("the operation is not readable")
-    return _readable(mapping.result_of_operation, view, kind=query.kind, reference=query.reference)
-
-
-def _readable(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `read` makes of an answer.
-
-    Raises PspUnavailable if the answer is unreadable, or contradicts what was asked for.
-    """
-    try:
-        return read(*args, **kwargs)
-    except mapping.Contradiction as contradiction:
-        raise PspUnavailable(f"contradictory answer: {contradiction}") from None
-    except (KeyError, TypeError, ValueError, OverflowError, LedgerError) as error:
-        raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+    return readable(mapping.result_of_operation, view, kind=query.kind, reference=query.reference)
 
 
 def _view(answer: HttpAnswer) -> dict[str, Any]:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
+from psp_adapters.contract.answers import Contradiction, retry_after
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.http import AnswerUnknown, HttpAnswer
-from psp_adapters.sandbox.mapping import (
-    AMOUNTS,
-    Contradiction,
-    Json,
-    redacted,
-    retry_after,
-    time_of,
-)
+from psp_adapters.sandbox.mapping import AMOUNTS, Json, redacted, time_of
 
 _REASONS: Final = frozenset(
     {
@@ -78,7 +72,7 @@ def result_of_answer(request: DisputeRequest, answer: HttpAnswer) -> DisputeResu
     if answer.status == 429:
         return DisputeResult(
             outcome=Outcome.NOT_SENT,
-            retry_after_seconds=retry_after(answer),
+            retry_after_seconds=retry_after(answer.headers),
             detail="429 rate limited",
         )
     if answer.status != 200 and not 400 <= answer.status < 500:

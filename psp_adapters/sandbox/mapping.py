@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from ledger.exceptions import LedgerError
+from psp_adapters.contract.answers import Contradiction, require_request, retry_after
 from psp_adapters.contract.minor_units import MinorUnits
 from psp_adapters.contract.operations import (
     REQUEST_REFUSED,
@@ -79,10 +80,6 @@ _MAX_DETAIL: Final = 500
 _MAX_MESSAGE: Final = 200
 
 
-class Contradiction(Exception):
-    """The answer is readable but is not about what was requested."""
-
-
 def redacted(text: str) -> str:
     """`text` without keys or long numbers, at most 500 characters."""
     return _SECRETS.sub("[redacted]", text)[:_MAX_DETAIL]
@@ -145,7 +142,7 @@ def result_of_answer(request: PspRequest, answer: HttpAnswer) -> PspResult:
     if status == 429:
         return PspResult(
             outcome=Outcome.NOT_SENT,
-            retry_after_seconds=retry_after(answer),
+            retry_after_seconds=retry_after(answer.headers),
             detail="429 rate limited",
         )
     if status not in (200, 402) and not 400 <= status < 500:
@@ -170,14 +167,6 @@ def unknown(detail: str) -> PspResult:
 def not_sent(detail: str) -> PspResult:
     """It certainly did not happen."""
     return PspResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
-
-
-def retry_after(answer: HttpAnswer) -> float:
-    """Seconds to wait by the Retry-After header; 1 if it is missing or unreadable."""
-    text = answer.headers.get("retry-after", "")
-    if text.isascii() and text.isdigit() and len(text) < 6:
-        return float(text)
-    return 1.0
 
 
 def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> PspResult:
@@ -297,23 +286,10 @@ def token_of(view: Json) -> PaymentToken:
     )
 
 
-def looks_like_card_number(token: str) -> bool:
-    """Whether a token is digits and separators only, which no PSP's token is: never send it."""
-    digits = token.replace(" ", "").replace("-", "")
-    return digits.isdigit() and len(digits) >= 12
-
-
 def _checked_result(request: PspRequest, view: Json) -> PspResult:
     """The result, once it is certain that it is about this request."""
     result = result_of_operation(view, kind=request.kind, reference=request.reference)
-    if request.psp_payment_id and result.psp_payment_id != request.psp_payment_id:
-        raise Contradiction("another payment")
-    if result.amount is None or result.amount.currency != request.amount.currency:
-        raise Contradiction("another currency")
-    # A void sends no amount: the caller compares what the PSP says it released.
-    if request.kind is not OperationKind.VOID and result.amount != request.amount:
-        raise Contradiction("another amount")
-    return result
+    return require_request(result, request)
 
 
 def _refused(status: int, error: Json) -> PspResult:

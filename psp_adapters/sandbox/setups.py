@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from psp_adapters.contract.answers import Contradiction, retry_after
 from psp_adapters.contract.operations import REQUEST_REFUSED, Outcome
 from psp_adapters.contract.setups import SetupRequest, SetupResult
 from psp_adapters.http import AnswerUnknown, HttpAnswer
-from psp_adapters.sandbox.mapping import Contradiction, Json, decline_of, redacted, retry_after
+from psp_adapters.sandbox.mapping import Json, decline_of, redacted
 
 _OUTCOMES: Final = {
     "succeeded": Outcome.SUCCEEDED,
@@ -35,7 +36,7 @@ def result_of_answer(request: SetupRequest, answer: HttpAnswer) -> SetupResult:
     if status == 429:
         return SetupResult(
             outcome=Outcome.NOT_SENT,
-            retry_after_seconds=retry_after(answer),
+            retry_after_seconds=retry_after(answer.headers),
             detail="429 rate limited",
         )
     if not (status == 200 or 400 <= status < 500):

@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from psp_adapters.contract.adapter import Capabilities
+from psp_adapters.contract.answers import Answer
 from psp_adapters.contract.credentials import (
     WEBHOOK_SECRETS,
     CredentialFault,
     CredentialField,
     CredentialsRefused,
+    require_mode,
 )
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.stripe import mapping
 from psp_adapters.stripe.connection import Connection
-from psp_adapters.stripe.mapping import Answer
 
 BASE_URL: Final = "https://api.stripe.com"
 
@@ -70,9 +71,7 @@ def require_key(api_key: str, *, livemode: bool) -> None:
     """Refuse with CredentialsRefused what is no secret key, or one of the other mode."""
     if not api_key.startswith(("sk_", "rk_")):
         raise CredentialsRefused("api_key is no secret or restricted key: these begin sk_ or rk_")
-    if ("_live_" in api_key) is not livemode:
-        key, ours = ("test", "live") if livemode else ("live", "test")
-        raise CredentialsRefused(f"api_key is a {key} key, and this is a {ours} account")
+    require_mode("api_key", "a {} key", is_live="_live_" in api_key, livemode=livemode)
 
 
 def faults_of(

@@ -9,7 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from psp_adapters.contract.adapter import PspAdapter
-from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.answers import (
+    UNREADABLE,
+    Contradiction,
+    OtherMode,
+    readable,
+    require_request,
+    view_of,
+)
 from psp_adapters.contract.credentials import (
     CredentialFault,
     CredentialsRefused,
@@ -25,19 +32,17 @@ from psp_adapters.contract.operations import (
     PspResult,
     PspUnavailable,
 )
-from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
+from psp_adapters.contract.payments import (
+    PaymentToken,
+    PspPayment,
+    UnknownToken,
+    refuse_card_number,
+)
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.http import AnswerUnknown, NotSent
 from psp_adapters.stripe import account, disputes, intents, look_ups, mapping, reports, webhook
-from psp_adapters.stripe.connection import (
-    WITH_CHARGE,
-    Connection,
-    Transport,
-    in_path,
-    readable,
-    view_of,
-)
-from psp_adapters.stripe.mapping import UNREADABLE, Contradiction, Json, OtherMode
+from psp_adapters.stripe.connection import WITH_CHARGE, Connection, Transport, in_path
+from psp_adapters.stripe.mapping import Json
 
 K = OperationKind
 
@@ -149,7 +154,7 @@ class StripeAdapter(PspAdapter):
         try:
             intent = intents.Intent(view)
             made = intents.change_of(intent, kind=request.kind, reference=request.reference)
-            return intents.require_request(made, request) if made else body_of(request, view)
+            return require_request(made, request) if made else body_of(request, view)
         except (Contradiction, *UNREADABLE) as error:
             return mapping.not_sent(f"not sent: the present amount is unreadable ({error})")
 
@@ -223,21 +228,12 @@ class StripeAdapter(PspAdapter):
         )
         return readable(intents.payment_of, view, refunds, psp_payment_id=psp_payment_id)
 
-    def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
-        """Return what Stripe has; it cannot forbid a request, so else PspUnavailable is raised."""
-        found = self.look_up(query, deadline_seconds=deadline_seconds)
-        if found is None or found.outcome is Outcome.UNKNOWN:
-            raise PspUnavailable("this provider cannot forbid an operation")
-        return found
-
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Look up a payment method. One that needs no token is described without a call."""
-        digits = token.replace(" ", "").replace("-", "")
-        if masked_card_numbers(token) != token or (digits.isdigit() and len(digits) >= 12):
-            raise CardDataRefused
-        if token in self.capabilities.bare_method_types.values():
-            method_type = token.removeprefix(mapping.BARE_METHOD)
-            return PaymentToken(token=token, method_type=method_type)
+        refuse_card_number(token)
+        bare = self.capabilities.bare_token(token)
+        if bare is not None:
+            return bare
         if not mapping.is_token(token) or token.startswith(mapping.BARE_METHOD):
             raise UnknownToken
         answer = self._connection.get(
@@ -381,7 +377,7 @@ class StripeAdapter(PspAdapter):
         try:
             mapping.require_mode(answer.body, livemode=self._connection.livemode)
             result = read(answer.body)
-            return intents.require_request(result, request) if result.psp_id else result
+            return require_request(result, request) if result.psp_id else result
         except Contradiction as contradiction:
             detail = f"answered 200, contradictory: {contradiction}"
             return mapping.unknown(detail, contradicts_us=isinstance(contradiction, OtherMode))

@@ -10,17 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
 import stripe
 
+from psp_adapters.contract.answers import Answer, view_of
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, NotSent, PspHttp
-from psp_adapters.stripe.mapping import UNREADABLE, Answer, Contradiction, Json
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from psp_adapters.stripe.mapping import Json
 
 PAGES_MAX: Final = 50
 """Of a list, a hundred objects each: more are not read to find one reference."""
@@ -159,28 +157,6 @@ class Connection:
     def close(self) -> None:
         """Close idle connections."""
         self._transport.close()
-
-
-def view_of(answer: Answer) -> Json:
-    """The object of a 200 answer. Raises PspUnavailable for every other answer."""
-    if answer.status != 200:
-        raise PspUnavailable(f"answered {answer.status}")
-    if not isinstance(answer.body, dict):
-        raise PspUnavailable("the answer is not an object")
-    return answer.body
-
-
-def readable(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `read` makes of an answer.
-
-    Raises PspUnavailable if the answer is unreadable, or contradicts what was asked for.
-    """
-    try:
-        return read(*args, **kwargs)
-    except Contradiction as contradiction:
-        raise PspUnavailable(f"contradictory answer: {contradiction}") from None
-    except UNREADABLE as error:
-        raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
 
 
 def in_path(identifier: str) -> str:

@@ -11,22 +11,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ledger.money import Money
+from psp_adapters.contract.answers import UNREADABLE, Answer, Contradiction, retry_after, text
 from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.stripe import vocabulary
-from psp_adapters.stripe.mapping import (
-    REFERENCE,
-    UNREADABLE,
-    Answer,
-    Contradiction,
-    Json,
-    moment_of,
-    money_of,
-    redacted,
-    retry_after,
-    text,
-)
+from psp_adapters.stripe.mapping import REFERENCE, Json, moment_of, money_of, redacted
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +144,7 @@ def result_of_answer(
     if answer.status == 429 and not vocabulary.is_in_use(answer.body):
         return DisputeResult(
             outcome=Outcome.NOT_SENT,
-            retry_after_seconds=retry_after(answer),
+            retry_after_seconds=retry_after(answer.headers),
             detail="429 rate limited",
         )
     if answer.status != 200 and not 400 <= answer.status < 500:

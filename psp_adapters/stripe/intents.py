@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ledger.money import Money
-from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspResult
+from psp_adapters.contract.answers import Contradiction, text
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 from psp_adapters.contract.payments import (
     PspOperation,
     PspOperationKind,
@@ -16,7 +17,6 @@ from psp_adapters.contract.payments import (
 from psp_adapters.stripe import vocabulary
 from psp_adapters.stripe.mapping import (
     REFERENCE,
-    Contradiction,
     Json,
     Note,
     decline_of,
@@ -24,7 +24,6 @@ from psp_adapters.stripe.mapping import (
     moment_of,
     money_of,
     notes_of,
-    text,
 )
 
 K = OperationKind
@@ -227,18 +226,6 @@ def refund_of(view: Json, *, reference: str = "") -> PspResult:
 def _refund_failure(view: Json) -> tuple[str, str]:
     reason = str(view.get("failure_reason") or view["status"])
     return "processing_error", f"The refund failed at the payment service provider: {reason}."
-
-
-def require_request(result: PspResult, request: PspRequest) -> PspResult:
-    """The same result, once it is certain that it is about this request; raises Contradiction."""
-    if request.psp_payment_id and result.psp_payment_id != request.psp_payment_id:
-        raise Contradiction("another payment")
-    if result.amount is None or result.amount.currency != request.amount.currency:
-        raise Contradiction("another currency")
-    # A void sends no amount: the caller compares what the PSP says it released.
-    if request.kind is not K.VOID and result.amount != request.amount:
-        raise Contradiction("another amount")
-    return result
 
 
 def payment_of(view: Json, refunds: Sequence[Json], *, psp_payment_id: str) -> PspPayment:

@@ -11,10 +11,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypeVar
 
+from psp_adapters.contract.answers import UNREADABLE, Contradiction, view_of
 from psp_adapters.contract.operations import LookUp, OperationKind, PspResult, PspUnavailable
 from psp_adapters.stripe import intents, mapping
-from psp_adapters.stripe.connection import Connection, in_path, view_of
-from psp_adapters.stripe.mapping import UNREADABLE, Contradiction, Json
+from psp_adapters.stripe.connection import Connection, in_path
+from psp_adapters.stripe.mapping import Json
 
 K = OperationKind
 R = TypeVar("R")

@@ -9,13 +9,19 @@ in the same request that moves the money. A void cannot: its note is stored just
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ledger.exceptions import LedgerError
 from ledger.money import Money
+from psp_adapters.contract.answers import (
+    UNREADABLE,
+    Answer,
+    Contradiction,
+    OtherMode,
+    retry_after,
+    text,
+)
 from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.minor_units import MinorUnits
 from psp_adapters.contract.operations import (
@@ -40,7 +46,6 @@ BARE_METHOD: Final = "method:"
 """Before the type of a method that begins without a token."""
 REFERENCE: Final = "reference"
 """The key in the metadata of an intent or a refund that holds our reference of it."""
-UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, AttributeError, LedgerError)
 _TOKEN: Final = re.compile(r"(?:pm|card|src)_[A-Za-z0-9_]{1,120}")
 _NOTE: Final = re.compile(r"(increment|capture|void) ([0-9]{1,12})( more)?")
 _OUR_REFERENCE: Final = re.compile(r"op_[A-Za-z][A-Za-z0-9]{21}")
@@ -50,27 +55,10 @@ _MAX_DETAIL: Final = 500
 _MAX_MESSAGE: Final = 200
 
 
-class Contradiction(Exception):
-    """The answer is readable but is not about what was requested."""
-
-
-class OtherMode(Contradiction):
-    """The answer is about test payments under a live key, or the reverse."""
-
-
 def require_mode(view: Any, *, livemode: bool) -> None:
     """Raise OtherMode if the object says that it is of the other mode than the key."""
     if isinstance(view, dict) and view.get("livemode") not in (None, livemode):
         raise OtherMode("it is of the other mode, test or live")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer of Stripe."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +240,7 @@ def failure_of(request: PspRequest, answer: Answer) -> PspResult:
     if status == 429 and not vocabulary.is_in_use(answer.body):
         return PspResult(
             outcome=Outcome.NOT_SENT,
-            retry_after_seconds=retry_after(answer),
+            retry_after_seconds=retry_after(answer.headers),
             detail="429 rate limited",
         )
     if not 400 <= status < 500:
@@ -326,12 +314,6 @@ def decline_of(error: Json) -> tuple[str, str, str]:
     return code, decline_code, _SECRETS.sub("[redacted]", message)[:_MAX_MESSAGE]
 
 
-def retry_after(answer: Answer) -> float:
-    """Seconds to wait by the Retry-After header; 1 if it is missing or unreadable."""
-    said = {name.lower(): value for name, value in answer.headers.items()}.get("retry-after", "")
-    return float(said) if said.isascii() and said.isdigit() and len(said) < 6 else 1.0
-
-
 def token_of(view: Json, *, token: str) -> PaymentToken:
     """Read a payment method; a test token such as `pm_card_visa` is answered by another id."""
     method_type = text(view["type"])
@@ -347,13 +329,6 @@ def token_of(view: Json, *, token: str) -> PaymentToken:
         country=of_type.get("country") or "",
         fingerprint=of_type.get("fingerprint") or "",
     )
-
-
-def text(value: Any) -> str:
-    """A text that must be there."""
-    if not isinstance(value, str) or not value:
-        raise TypeError("a text is missing")
-    return value
 
 
 def moment_of(seconds: Any) -> datetime:

@@ -17,6 +17,7 @@ from typing import Final
 
 from ledger.money import CURRENCY_EXPONENTS
 from psp_adapters.contract import report_rows
+from psp_adapters.contract.answers import Contradiction, text
 from psp_adapters.contract.report_rows import (
     UNREADABLE,
     checked_line,
@@ -30,15 +31,7 @@ from psp_adapters.contract.settlement_reports import (
     ReportListing,
     ReportUnreadable,
 )
-from psp_adapters.stripe.mapping import (
-    AMOUNTS,
-    REFERENCE,
-    Contradiction,
-    Json,
-    moment_of,
-    money_of,
-    text,
-)
+from psp_adapters.stripe.mapping import AMOUNTS, REFERENCE, Json, moment_of, money_of
 
 PAGES_MAX: Final = 1_000
 """Of a payout's balance transactions, a hundred each."""

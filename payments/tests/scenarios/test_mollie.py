@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,15 +16,23 @@ from payments.models import Case, PspNotification
 from payments.services.psp_notifications import processing
 from payments.services.verification.rebuild import differences
 from payments.tests.support.api_client import api_of
+from payments.tests.support.crashes import STEPS, Where, crash, crash_at
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory, set_credentials
-from payments.tests.support.money_moves import COMMANDS, kind_of, prepare
+from payments.tests.support.money_moves import COMMANDS, end_leases, kind_of, prepare
 from payments.tests.support.shop import Shop, body_of
+from psp_adapters.mollie.adapter import MollieAdapter
 from psp_adapters.tests.support.mollie_face import MollieFace
 from psp_adapters.tests.support.receiver import SECRET
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 MOVES = ("create", "capture", "cancel", "refund")
 INTENTS = "/v1/payment_intents"
+BETWEEN_CALLS: list[tuple[str, Where]] = [
+    ("capture", (MollieAdapter, "_release_rest", "before")),
+    ("cancel", (MollieAdapter, "_store_note", "after")),
+    ("cancel", (MollieAdapter, "_release", "after")),
+]
+"""A command, and where it is killed after one of its requests to Mollie, before the next."""
 
 
 @dataclass
@@ -86,6 +95,43 @@ def test_recovery_resolves_a_lost_answer_of_mollie(
     operations = mollie_shop.operations(intent_id or body_of(answer)["id"])
     assert {operation.status for operation in operations} == {"SUCCEEDED"}
     assert list(differences()) == []
+
+
+def crashed_and_repeated(shop: MollieShop, name: str, kill: Callable[..., None]) -> list[str]:
+    """The effects at the PSP, once a command was killed and then requested again."""
+    _, command, _ = COMMANDS[name]
+    intent_id = prepare(shop, name)
+    caller = shop.caller(key=shop.order_id, body={"command": name})
+    kill(lambda: command(shop, intent_id, caller))
+    end_leases()
+    answer = command(shop, intent_id, caller)
+    shop.settle()
+    assert command(shop, intent_id, caller).body == answer.body
+    operations = shop.operations(intent_id or body_of(answer)["id"])
+    assert {operation.status for operation in operations} == {"SUCCEEDED"}
+    assert not Case.objects.exists()
+    assert list(differences()) == []
+    return [each["kind"] for each in shop.effects()]
+
+
+@pytest.mark.matrix(most=4)
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("name", MOVES)
+def test_a_repeated_request_after_a_crash_ends_in_one_effect_at_mollie(
+    mollie_shop: MollieShop, name: str, step: str
+) -> None:
+    kinds = crashed_and_repeated(mollie_shop, name, partial(crash, step))
+    released = ["void"] if name == "capture" else []
+    assert kinds == [*COMMANDS[name][2], *released]
+
+
+@pytest.mark.parametrize(("name", "place"), BETWEEN_CALLS, ids=lambda each: str(each[1:2]))
+def test_a_crash_between_two_requests_of_one_command_ends_in_one_effect_at_mollie(
+    mollie_shop: MollieShop, name: str, place: Where
+) -> None:
+    """Without its release, what the last capture left is held until Mollie's hold ends."""
+    kinds = crashed_and_repeated(mollie_shop, name, partial(crash_at, place))
+    assert kinds == COMMANDS[name][2]
 
 
 @pytest.mark.parametrize("method", ["ideal", "bancontact", "paypal", "card"])

@@ -9,11 +9,11 @@ import pytest
 
 from ledger.money import Money
 from psp_adapters.contract import report_rows
+from psp_adapters.contract.answers import Contradiction
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.settlement_reports import LineKind
 from psp_adapters.mollie import reports
 from psp_adapters.mollie.adapter import MollieAdapter
-from psp_adapters.mollie.mapping import Contradiction
 from psp_adapters.tests.support.mollie_double import (
     adapter_answered,
     capture_view,

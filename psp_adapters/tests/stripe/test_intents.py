@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ledger.money import Money
+from psp_adapters.contract.answers import Contradiction
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest
 from psp_adapters.contract.payments import PspOperationKind, PspPayment, PspPaymentStatus
 from psp_adapters.stripe import intents
-from psp_adapters.stripe.mapping import Contradiction
 from psp_adapters.tests.support.contract_suite import send
 from psp_adapters.tests.support.stripe_double import (
     CREATED,

@@ -219,6 +219,21 @@ class AdapterContract(PspUnderTest):
         late = settled(adapter, make_request(OperationKind.CAPTURE, psp_payment_id=payment_id))
         assert late.outcome is Outcome.DECLINED
 
+    def test_a_void_without_the_payments_id_names_it_by_our_reference(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        if not adapter.capabilities.look_up_by_reference:
+            pytest.skip("capability look_up_by_reference is off")
+        request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
+        made = send(adapter, request)
+        voided = send(
+            adapter, make_request(OperationKind.VOID, payment_reference=request.reference)
+        )
+        assert voided.outcome is Outcome.SUCCEEDED
+        assert voided.psp_payment_id == made.psp_payment_id
+        payment = self.look_up_payment(adapter, made.psp_payment_id)
+        assert payment.status is PspPaymentStatus.RELEASED
+
     def test_several_captures(self, adapter: PspAdapter, order_id: str) -> None:
         if not adapter.capabilities.multiple_captures:
             pytest.skip("capability multiple_captures is off")
