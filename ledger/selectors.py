@@ -203,12 +203,12 @@ _BOOKED: Final = """
      WHERE t.payment_id = ANY (%s::uuid[])
      ORDER BY t.payment_id, t.id"""
 _DIMENSIONS: Final = """
-    SELECT DISTINCT e.payment_id, a.code, a.dimension
+    SELECT DISTINCT e.payment_id, t.source_id, a.code, a.dimension
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id
      WHERE t.payment_id = ANY (%s::uuid[]) AND a.dimension <> ''
-     ORDER BY e.payment_id, a.code, a.dimension"""
+     ORDER BY e.payment_id, t.source_id, a.code, a.dimension"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +234,10 @@ def booked_rules(payment_ids: Collection[UUID]) -> list[BookedRule]:
     return [BookedRule(*row) for row in rows]
 
 
-def dimensions_of(payment_ids: Collection[UUID]) -> list[tuple[UUID, int, str]]:
-    """Whose accounts the entries of these payments are on: payment, code, dimension."""
+def dimensions_of(payment_ids: Collection[UUID]) -> list[tuple[UUID, UUID, int, str]]:
+    """Whose accounts the entries of these payments are on: payment, source, code, dimension."""
     rows = statements.execute(_DIMENSIONS, [list(payment_ids)])
-    return [(payment_id, code, dimension) for payment_id, code, dimension in rows]
+    return [(payment_id, source_id, *of_account) for payment_id, source_id, *of_account in rows]
 
 
 @dataclass(frozen=True, slots=True)

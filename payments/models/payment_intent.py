@@ -7,6 +7,7 @@ services.outcomes in the same transaction.
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import models
 from django.db.models.functions import Greatest
@@ -26,14 +27,15 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
 
     application_rights = ("select", "insert", "update")
     permanent_columns = (
-        *("merchant_id", "livemode", "psp_account_id", "client_secret", "confirmation_method"),
-        *("idempotency_key", "checkout_session_id", "created_at"),
+        *("merchant_id", "livemode", "client_secret", "confirmation_method", "idempotency_key"),
+        *("checkout_session_id", "created_at"),
     )
     public_id_prefix = public_ids.PAYMENT_INTENT
 
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
+    """Where its newest charge is, or its first one will be (`name_charge`)."""
     customer = models.ForeignKey(
         Customer,
         on_delete=models.PROTECT,
@@ -197,6 +199,18 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             - self.amount_refund_pending_minor
         )
         return Money(max(0, left_minor), self.currency)
+
+    def name_charge(
+        self, charge_id: UUID, *, psp_account_id: UUID, psp_reference: str = ""
+    ) -> None:
+        """Make a charge the newest one, and its PSP account that of the payment.
+
+        No other charge may be open or hold money; PostgreSQL refuses that as well
+        (`charges_are_at_one_account_at_a_time.sql`).
+        """
+        self.latest_charge_id = charge_id
+        self.psp_account_id = psp_account_id
+        self.psp_reference = psp_reference
 
     # Transitions: each changes this row only. Who may call them when is decided by the services.
 

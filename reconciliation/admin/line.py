@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -175,11 +177,11 @@ class SettlementMatchAdmin(ReadOnlyAdmin):
 def settlement_of_payment(intent: PaymentIntent) -> Section:
     """What the PSP's reports say of the payment's money."""
     charges = Operation.objects.filter(intent=intent, kind=OperationKind.AUTHORIZE.value)
-    ids = [each for each in charges.values_list("psp_payment_id", flat=True) if each]
-    # The account is the payment's: ids of PSPs are unique within one.
-    lines = SettlementLine.objects.filter(
-        psp_account_id=intent.psp_account_id, psp_payment_id__in=ids
-    )
+    at = charges.exclude(psp_payment_id="").values_list("psp_account_id", "psp_payment_id")
+    ids = [psp_payment_id for _, psp_payment_id in at]
+    # Ids of PSPs are unique within one account.
+    of_charges = [Q(psp_account_id=account, psp_payment_id=named) for account, named in at]
+    lines = SettlementLine.objects.filter(reduce(or_, of_charges, Q(pk__in=())))
     found = list(lines.order_by("id")[: ROWS_MAX + 1]) if ids else []
     return Section(
         title="Settlement lines",

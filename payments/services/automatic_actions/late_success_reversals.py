@@ -212,6 +212,7 @@ def _operation_for(
     )
     operation.currency = charge.currency
     operation.charge_id = charge.id
+    operation.psp_account_id = charge.psp_account_id
     operation.psp_payment_id = charge.psp_payment_id
     operation.excess_minor = amount_minor
     operation.status_before = ""

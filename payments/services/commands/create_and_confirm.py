@@ -358,7 +358,6 @@ def _start(
 ) -> None:
     intent.start()
     intent.payment_method_id = method.id
-    intent.latest_charge_id = operation.id
+    intent.name_charge(operation.id, psp_account_id=operation.psp_account_id)
     intent.return_url = confirmation.return_url or intent.return_url
-    intent.psp_reference = ""
     intent.updated_at = now_utc()

@@ -45,6 +45,7 @@ INTENT_FIELDS: Final = (
     "amount_excess_minor",
     "amount_over_refunded_minor",
     "payment_method",
+    "psp_account",
     "psp_reference",
     "latest_charge_id",
     "next_action_url",

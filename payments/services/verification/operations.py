@@ -44,9 +44,13 @@ def operation_differences(
     booked: dict[UUID, list[BookedRule]] = defaultdict(list)
     for row in booked_rules(identifiers):
         booked[row.payment_id].append(row)
-    disputes = frozenset(
-        Dispute.objects.filter(intent_id__in=identifiers).values_list("intent_id", "id")
-    )
+    rows_of_disputes = Dispute.objects.filter(intent_id__in=identifiers)
+    disputes = {
+        (intent_id, identifier): account_id
+        for intent_id, identifier, account_id in rows_of_disputes.values_list(
+            "intent_id", "id", "psp_account_id"
+        )
+    }
     for intent in intents:
         of_payment, rows = operations.get(intent.id, ()), booked[intent.id]
         for sentence in compared(intent, _of_payment(intent, of_payment, rows)):
@@ -59,7 +63,7 @@ def operation_differences(
         of_payment = operations.get(intent.id, ())
         for sentence in compared(intent, _of_refunds(of_payment, refunds)):
             yield intent.id, sentence
-    yield from _of_accounts(intents, operations)
+    yield from _of_accounts(intents, operations, disputes)
 
 
 def compared(intent: PaymentIntent, sentences: Iterator[str]) -> list[str]:
@@ -124,16 +128,17 @@ def _of_names(intent: PaymentIntent, operations: Sequence[Operation]) -> Iterato
     }:
         yield f"{intent.public_id}: its latest charge is not among its operations"
     for charge in charges:
+        is_latest = charge.id == intent.latest_charge_id
+        if is_latest and charge.psp_account_id != intent.psp_account_id:
+            yield f"{intent.public_id}: {charge.public_id} is at another account of a PSP"
         if charge.status != OperationStatus.SUCCEEDED:
             continue
         of_charge = [o for o in operations if charge.id in (o.id, o.charge_id)]
         asked = Money(asked_to_hold_minor(of_charge, charge.currency), charge.currency)
         if asked != intent.amount:
             yield f"{intent.public_id}: asks for {intent.amount}, its operations for {asked}"
-        if charge.id != intent.latest_charge_id:
+        if not is_latest:
             yield f"{intent.public_id}: {charge.public_id} holds it, and is not its latest charge"
-        if charge.psp_account_id != intent.psp_account_id:
-            yield f"{intent.public_id}: {charge.public_id} is at another account of a PSP"
         if intent.psp_reference not in ("", charge.psp_payment_id):
             yield f"{intent.public_id}: {charge.public_id} is another payment at the PSP"
     by_id = {o.id: o for o in charges}
@@ -278,18 +283,17 @@ def _of_refund(refund: Refund, operation: Operation) -> Iterator[str]:
 
 
 def _of_accounts(
-    intents: Sequence[PaymentIntent], operations: Mapping[UUID, Sequence[Operation]]
+    intents: Sequence[PaymentIntent],
+    operations: Mapping[UUID, Sequence[Operation]],
+    disputes: Mapping[tuple[UUID, UUID], UUID],
 ) -> Iterator[tuple[UUID, str]]:
-    """Entries are on the accounts of the payment's merchant and of its PSP accounts only."""
+    """Entries are on the accounts of the payment's merchant, and of their source's PSP account."""
     by_id = {intent.id: intent for intent in intents}
     codes = dict(PspAccount.objects.values_list("id", "code"))
-    for intent_id, code, dimension in dimensions_of(list(by_id)):
+    account_of = {dispute_id: account_id for (_, dispute_id), account_id in disputes.items()}
+    account_of |= {o.id: o.psp_account_id for rows in operations.values() for o in rows}
+    for intent_id, source_id, code, dimension in dimensions_of(list(by_id)):
         intent = by_id[intent_id]
-        allowed = {books_of(intent.merchant_id, livemode=intent.livemode)}
-        accounts = {
-            intent.psp_account_id,
-            *(o.psp_account_id for o in operations.get(intent_id, ())),
-        }
-        allowed |= {codes.get(account_id, "") for account_id in accounts}
-        if dimension not in allowed:
+        merchant = books_of(intent.merchant_id, livemode=intent.livemode)
+        if dimension not in (merchant, codes.get(account_of.get(source_id), "")):
             yield intent_id, f"{intent.public_id}: entries on account {code} of {dimension}"

@@ -74,8 +74,11 @@ def _what_follows(blocking: str, *, given_back: bool) -> str:
 def _make_current_charge(change: Change) -> None:
     """Make this charge the one that holds the payment."""
     intent, operation = change.intent, change.operation
-    intent.latest_charge_id = operation.id
-    intent.psp_reference = operation.psp_payment_id
+    intent.name_charge(
+        operation.id,
+        psp_account_id=operation.psp_account_id,
+        psp_reference=operation.psp_payment_id,
+    )
     intent.payment_method_id = operation.payment_method_id
     intent.last_payment_error = None
     intent.next_action_url = ""
