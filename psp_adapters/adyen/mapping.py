@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -233,6 +234,7 @@ def _declined(view: Json, said: str, psp_id: str) -> PspResult:
         code=code,
         decline_code=decline_code,
         message=message,
+        elsewhere=vocabulary.may_try_elsewhere(refusal_code=number, refusal=refusal or said),
         detail=redacted(f"answered {said} {number}: {refusal}"),
     )
 
@@ -276,7 +278,8 @@ def failure_of(request: PspRequest, answer: Answer) -> PspResult:
     if status not in (400, 404, 422) or code == IN_PROGRESS or not code:
         return unknown(detail)
     if request.kind is K.AUTHORIZE:
-        return refused_unsent(detail)
+        refused = refused_unsent(detail)
+        return replace(refused, elsewhere=code in vocabulary.ACCOUNT_REFUSALS)
     return PspResult(
         outcome=Outcome.DECLINED,
         code="processing_error",

@@ -143,6 +143,12 @@ REFUSALS: Final = {
         "previously_declined_do_not_retry",
     ),
 }
+ELSEWHERE: Final = frozenset({"4", "9", "21"})
+"""The codes of refusals that another account may take: the acquirer failed, the issuer was not
+reached, or the payment was not passed on. Whatever is not here stays declined."""
+ACCOUNT_REFUSALS: Final = frozenset({"905", "905_1", "905_2", "905_3"})
+"""Error codes of payments that this account has no acquirer for."""
+_NUMBERS: Final = {said: number for number, (said, _, _) in REFUSALS.items()}
 _BY_TEXT: Final = {said: (code, decline) for said, code, decline in REFUSALS.values()}
 GENERIC: Final = ("card_declined", "generic_decline")
 MESSAGES: Final = {
@@ -160,9 +166,18 @@ _SEPARATORS: Final = re.compile(r"[\s_]+")
 def decline_of(*, refusal_code: str = "", refusal: str = "") -> tuple[str, str, str]:
     """Code, decline code and message of a refusal; one that is not known is the generic one."""
     found = REFUSALS.get(refusal_code.strip())
-    said = _SEPARATORS.sub(" ", refusal.strip().lower())
-    code, decline = found[1:] if found else _BY_TEXT.get(said, GENERIC)
+    code, decline = found[1:] if found else _BY_TEXT.get(_plain(refusal), GENERIC)
     return code, decline, MESSAGES.get(code, DECLINED)
+
+
+def may_try_elsewhere(*, refusal_code: str = "", refusal: str = "") -> bool:
+    """Whether another account may take a charge that was refused for this reason."""
+    number = refusal_code.strip()
+    return (number if number in REFUSALS else _NUMBERS.get(_plain(refusal), "")) in ELSEWHERE
+
+
+def _plain(refusal: str) -> str:
+    return _SEPARATORS.sub(" ", refusal.strip().lower())
 
 
 # Types of payment methods of the merchant API by Adyen's, and brands of cards by Adyen's.

@@ -157,6 +157,9 @@ class PspResult(StoredText):
     """Decline: the issuer's reason, such as `insufficient_funds`."""
     message: str = ""
     """Decline: one sentence that may be shown to the merchant."""
+    elsewhere: bool = False
+    """AUTHORIZE, DECLINED: another account may take the charge that this one declined. By a table
+    of the PSP's codes; a hard decline, and a code that the table does not name, says no."""
     redirect_url: str = ""
     """REQUIRES_ACTION: where the customer must go."""
     expires_at: datetime | None = None
@@ -178,6 +181,12 @@ class PspResult(StoredText):
     """Further operations under the same reference: the PSP acted more than once for one key."""
     detail: str = ""
     """For logs and the console: what was received, redacted, at most 500 characters."""
+
+    @property
+    def may_be_charged_elsewhere(self) -> bool:
+        """Did it certainly not charge, for a reason that is not one of the customer's bank?"""
+        declined_here = self.outcome is Outcome.DECLINED and self.elsewhere
+        return declined_here or self.outcome is Outcome.NOT_SENT
 
 
 class PspUnavailable(Exception):

@@ -72,6 +72,9 @@ DECLINES: Final = {
     "refused_by_issuer": ("card_declined", "do_not_honor"),
     "unknown_reason": ("card_declined", GENERIC_DECLINE),
 }
+ELSEWHERE: Final[frozenset[str]] = frozenset()
+"""The reasons of charges that another account may take: none, since each is the bank's or the
+customer's, or is not known."""
 # How a payment ended without a reason of a bank, to a code and a sentence.
 ENDINGS: Final = {
     "canceled": (_AUTHENTICATION_FAILED, "The payment was canceled before it was made."),

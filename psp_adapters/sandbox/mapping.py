@@ -68,6 +68,8 @@ _CODES: Final = {
     "refund_failed": "processing_error",
     "returned": "processing_error",
 }
+ELSEWHERE: Final = frozenset({"issuer_not_available", "processing_error", "try_again_later"})
+"""The decline codes, or codes without one, of charges that another account may take."""
 AMOUNTS: Final = MinorUnits({"ISK": 0, "UGX": 0})
 """The sandbox PSP counts these as ISO 4217 does: in whole krónur and shillings."""
 _EXPIRED: Final = "payment_expired"
@@ -185,9 +187,11 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
     outcome = OUTCOMES[view["status"]]
     amount = AMOUNTS.from_psp(view["amount_minor"], view["currency"])
     expires_at = time_of(view["payment"]["expires_at"])
-    code, decline_code, message = "", "", ""
+    code, decline_code, message, elsewhere = "", "", "", False
     if outcome is Outcome.DECLINED:
-        code, decline_code, message = decline_of(view.get("error") or {})
+        error = view.get("error") or {}
+        code, decline_code, message = decline_of(error)
+        elsewhere = kind is OperationKind.AUTHORIZE and may_try_elsewhere(error)
     held_minor = view["payment"].get("held_minor")
     held = None if held_minor is None else AMOUNTS.from_psp(held_minor, view["currency"])
     redirect_url = view["challenge_url"] if outcome is Outcome.REQUIRES_ACTION else ""
@@ -201,6 +205,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
         code=code,
         decline_code=decline_code,
         message=message,
+        elsewhere=elsewhere,
         redirect_url=redirect_url,
         expires_at=expires_at,
         held=held,
@@ -336,6 +341,11 @@ def decline_of(error: object) -> tuple[str, str, str]:
         decline_code = "generic_decline"
     message = str(error.get("message", "")) or "The payment was declined."
     return code, decline_code, _SECRETS.sub("[redacted]", message)[:_MAX_MESSAGE]
+
+
+def may_try_elsewhere(error: Json) -> bool:
+    """Whether another account may take a charge that was declined for this reason."""
+    return str(error.get("decline_code") or error.get("code") or "") in ELSEWHERE
 
 
 def hosted_fields_of(base_url: str, account: str, page_origin: str) -> HostedFields:

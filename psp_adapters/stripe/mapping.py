@@ -286,15 +286,22 @@ def _declined(request: PspRequest, error: Json, detail: str) -> PspResult:
         code=code,
         decline_code=decline_code,
         message=message,
+        elsewhere=request.kind is K.AUTHORIZE and may_try_elsewhere(error),
         detail=redacted(detail),
     )
+
+
+def may_try_elsewhere(error: Json) -> bool:
+    """Whether another account may take a charge that was declined for this reason."""
+    return str(error.get("decline_code") or error.get("code") or "") in vocabulary.ELSEWHERE
 
 
 def _refused(request: PspRequest, code: str, detail: str) -> PspResult:
     """Stripe found the request invalid, or the payment not in a state for it."""
     ours = vocabulary.STATE_CODES.get(code, "" if code else "processing_error")
     if request.kind is K.AUTHORIZE or not ours:
-        return refused_unsent(detail)
+        refused = refused_unsent(detail)
+        return replace(refused, elsewhere=code in vocabulary.ACCOUNT_REFUSALS)
     return PspResult(
         outcome=Outcome.DECLINED,
         code=ours,

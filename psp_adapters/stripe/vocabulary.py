@@ -81,6 +81,17 @@ DECLINE_CODES: Final = frozenset(
 GENERIC_DECLINE: Final = "generic_decline"
 _PLAIN_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
+ELSEWHERE: Final = frozenset(
+    {
+        *("issuer_not_available", "processing_error", "reenter_transaction", "try_again_later"),
+        "payment_method_not_available",
+    }
+)
+"""The decline codes, or codes without one, of charges that another account may take: neither
+the card nor its holder was judged. Whatever is not here stays declined."""
+ACCOUNT_REFUSALS: Final = frozenset({"payment_method_unactivated", "testmode_charges_only"})
+"""Codes of charges that Stripe refuses because of what this account may do."""
+
 # Refusals of a capture, increment, void or refund because of what became of the payment.
 STATE_CODES: Final = {
     "charge_expired_for_capture": "charge_expired_for_capture",

@@ -17,6 +17,7 @@ from payments.services.verification.rebuild import differences
 from payments.states import BLOCKING_CHARGE, OperationStatus
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
+    balances,
     cases,
     falsely_closed,
     reference,
@@ -25,8 +26,7 @@ from payments.tests.support.late_outcomes import (
     sync_as_notified,
 )
 from payments.tests.support.notices import lose_the_answer
-from payments.tests.support.shop import Shop, body_of, uuid_of
-from payments.tests.support.two_accounts import another_account, balances_at, confirm_at
+from payments.tests.support.shop import Shop, another_account, body_of, confirm_at, uuid_of
 from payments.tests.verification.test_every_column import triggers_off
 from psp_adapters.contract.operations import Outcome
 
@@ -66,8 +66,8 @@ def test_a_late_charge_at_the_first_account_is_a_duplicate_in_every_order(
     assert (reversal.psp_account, reversal.charge_id) == (shop.account, first.id)
     assert (charge.psp_account, charge.id) == (second, intent.latest_charge_id)
     taken = {9100: 10_000} if manual else {1100: 10_000}
-    assert taken.items() <= balances_at(second, intent_id).items()
-    assert not balances_at(shop.account, intent_id).get(9100)
+    assert taken.items() <= balances(intent_id, at=second).items()
+    assert not balances(intent_id, at=shop.account).get(9100)
     back = [e["kind"] for e in shop.effects() if e["kind"] in ("void", "refund")]
     assert back == ["void" if manual else "refund"]
     assert "late_success" in cases()
@@ -87,7 +87,7 @@ def test_a_late_charge_counts_at_its_own_account_after_the_second_one_failed(
     shop.refund(intent_id, 4_000)
     accounts = {o.kind: o.psp_account for o in shop.operations(intent_id) if not o.is_charge}
     assert accounts == {"capture": shop.account, "refund": shop.account}
-    assert balances_at(second, intent_id) == {}
+    assert balances(intent_id, at=second) == {}
     assert_the_books_agree()
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ledger.models import LedgerEntry
-from payments.models import Case, Event, Operation, PaymentIntent
+from payments.models import Case, Event, Operation, PaymentIntent, PspAccount
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
@@ -83,12 +83,16 @@ def counters(shop: Shop, intent_id: str) -> dict[str, int]:
     return {name: minor for name, minor in found.items() if minor}
 
 
-def balances(intent_id: str) -> dict[int, int]:
-    """Per account code, what is booked for a payment: debits minus credits."""
+def balances(intent_id: str, *, at: PspAccount | None = None) -> dict[int, int]:
+    """Per account code, what is booked for a payment: debits minus credits.
+
+    Of the accounts of one PSP account, if it is given.
+    """
     sums: dict[int, int] = {}
-    for code, direction, minor in LedgerEntry.objects.filter(
-        payment_id=uuid_of(intent_id)
-    ).values_list("account__code", "direction", "amount_minor"):
+    entries = LedgerEntry.objects.filter(payment_id=uuid_of(intent_id))
+    if at is not None:
+        entries = entries.filter(account__dimension=at.code)
+    for code, direction, minor in entries.values_list("account__code", "direction", "amount_minor"):
         sums[code] = sums.get(code, 0) + (minor if direction == "D" else -minor)
     return {code: minor for code, minor in sums.items() if minor}
 

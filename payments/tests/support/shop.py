@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -201,6 +201,24 @@ def open_shop(psp: SandboxProcess, **merchant: Any) -> Shop:
     account = PspAccountFactory.create(code=code, sealed_credentials=sealed)
     row = MerchantFactory.create(test_psp_account=account, **merchant)
     return Shop(psp=psp, merchant=row, account=account)
+
+
+def another_account(shop: Shop) -> PspAccount:
+    """An account of its own at the shop's PSP, beside the one that the merchant has."""
+    code = f"second-{uuid.uuid4().hex[:12]}"
+    sealed = sandbox_credentials(code, shop.psp.base_url)
+    account: PspAccount = PspAccountFactory.create(code=code, sealed_credentials=sealed)
+    return account
+
+
+def confirm_at(
+    shop: Shop, intent_id: str, account: PspAccount, *, token: str = "pm_card_visa"
+) -> Answer:
+    """Confirm a payment whose charges have all failed at another account."""
+    rows = PaymentIntent.objects.filter(pk=uuid_of(intent_id))
+    rows.update(psp_account=account, latest_charge_id=None)
+    caller = replace(shop.caller(), psp_account=account)
+    return shop.confirm(intent_id, token=token, caller=caller)
 
 
 def age_operations(intent_id: str, *, seconds: int) -> None:
