@@ -290,10 +290,10 @@ def _of_accounts(
     """Entries are on the accounts of the payment's merchant, and of their source's PSP account."""
     by_id = {intent.id: intent for intent in intents}
     codes = dict(PspAccount.objects.values_list("id", "code"))
-    account_of = {dispute_id: account_id for (_, dispute_id), account_id in disputes.items()}
-    account_of |= {o.id: o.psp_account_id for rows in operations.values() for o in rows}
+    code_of = {dispute_id: codes.get(account, "") for (_, dispute_id), account in disputes.items()}
+    code_of |= {o.id: codes.get(o.psp_account_id, "") for rows in operations.values() for o in rows}
     for intent_id, source_id, code, dimension in dimensions_of(list(by_id)):
         intent = by_id[intent_id]
         merchant = books_of(intent.merchant_id, livemode=intent.livemode)
-        if dimension not in (merchant, codes.get(account_of.get(source_id), "")):
+        if dimension not in (merchant, code_of.get(source_id, "")):
             yield intent_id, f"{intent.public_id}: entries on account {code} of {dimension}"
