@@ -8,7 +8,7 @@ from payments import states
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("payments", "0006_checkout"),
+        ("payments", "0007_routing"),
     ]
 
     operations = [
