@@ -39,9 +39,7 @@ def charge() -> PspRequest:
 
 def at_stripe(said: str, code: str = "card_declined", kind: str = "card_error") -> PspResult:
     error = {"type": kind, "code": code, "decline_code": said, "message": "No."}
-    answer = Answer(
-        status=402 if kind == "card_error" else 400, headers={}, body={"error": error}
-    )
+    answer = Answer(status=402 if kind == "card_error" else 400, headers={}, body={"error": error})
     return stripe.failure_of(charge(), answer)
 
 
