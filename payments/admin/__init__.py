@@ -23,9 +23,16 @@ from payments.admin import (  # noqa: F401  (importing a module registers its pa
     operation,
     payment_intent,
     refund,
+    routing,
     staff,
     streaming,
     webhook_endpoint,
+)
+from payments.admin.story import STORY_SECTIONS, SectionOfApp
+
+STORY_SECTIONS.insert(
+    1,
+    SectionOfApp(permission="payments.view_routingdecision", build=routing.routing_of_payment),
 )
 
 admin.site.index_title = "Overview"

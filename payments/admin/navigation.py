@@ -21,6 +21,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Checkout sessions", "payments", "shopping_cart", "checkoutsession"),
             _item("Payment links", "payments", "link", "paymentlink"),
             _item("Operations", "payments", "sync_alt", "operation"),
+            _item("Routing decisions", "payments", "alt_route", "routingdecision"),
             _item("Refunds", "payments", "undo", "refund"),
             _item("Disputes", "payments", "gavel", "dispute"),
             _item("Dispute responses", "payments", "outgoing_mail", "disputeresponse"),
@@ -75,6 +76,7 @@ def _access() -> dict[str, Any]:
         _item("Merchants", "payments", "storefront", "merchant"),
         _item("API keys", "payments", "key", "apikey"),
         _item("PSP accounts", "payments", "hub", "pspaccount"),
+        _item("Routing rules", "payments", "route", "routingrule"),
         _item("Staff", "auth", "badge", "user"),
         _item("Roles", "auth", "groups", "group"),
     )

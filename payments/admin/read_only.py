@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from django.http import HttpRequest
@@ -29,7 +29,7 @@ class ReadOnlyAdmin(FiltersOnly, AtAnySize, ModelAdmin):
 
     actions = None
     list_per_page = 50
-    ordering = ("-id",)  # UUIDv7 sorts by creation time.
+    ordering: Sequence[str] = ("-id",)  # UUIDv7 sorts by creation time.
     leading_filters: ClassVar[Collection[str]] = ("merchant",)
     empty_value_display = NOTHING
     # Django's history button would lead to Django's own log, which has nothing of payments.

@@ -183,6 +183,14 @@ def story_of(intent: PaymentIntent, *, user: Any) -> list[Section]:
     ]
 
 
+def rows_of_section(
+    rows: Iterable[_Row], model: str, intent: PaymentIntent
+) -> tuple[list[_Row], str]:
+    """At most ROWS_MAX rows, and where all of them are if there are more."""
+    found, more = _first(rows)
+    return found, _all(model, intent) if more else ""
+
+
 def _first(rows: Iterable[_Row]) -> tuple[list[_Row], bool]:
     """At most ROWS_MAX rows, and whether there are more."""
     bounded = rows[: ROWS_MAX + 1] if hasattr(rows, "__getitem__") else islice(rows, ROWS_MAX + 1)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 
 from ledger.models import BalanceSnapshot, LedgerAccount
 from payments.clock import now_utc
-from payments.models import ApiKey, Dispatch, Event
+from payments.models import ApiKey, Dispatch, Event, PaymentIntent, RoutingRule
+from payments.services.routing.choice import route_by
+from payments.services.routing.decisions import decision
+from payments.services.routing.rules import RoutingSubject, rule_of
 from payments.services.verification.recent import check_recent_payments
 from payments.tests.admin.console import (
     SECRET_SHA256,
@@ -29,6 +33,7 @@ def trading(shop: Shop) -> Shop:
     ApiKey.objects.create(merchant=shop.merchant, secret_sha256=SECRET_SHA256, last4="tsel")
     sell(shop, order_id=shop.order_id, key="key-of-the-sale")
     shop.create(order_id=f"{shop.order_id}-held", manual=True)  # It has a deadline.
+    _route(shop)
     store_notice(shop, data={"references": shop.operations_references(), "note": "<script>"})
     listen_in_vain(shop)
     BalanceSnapshot.objects.create(
@@ -49,3 +54,31 @@ def trading(shop: Shop) -> Shop:
 @pytest.fixture
 def superuser(database: None) -> Console:
     return log_in(is_superuser=True)
+
+
+def _route(shop: Shop) -> None:
+    """A rule of every kind of condition, and a decision as if the sale had met it."""
+    code, intent = shop.account.code, PaymentIntent.objects.get(order_id=shop.order_id)
+    rule = RoutingRule.objects.create(
+        livemode=False,
+        position=1,
+        name="cards of Germany",
+        conditions={"methods": ["card"], "countries": ["DE"], "metadata": {"shop": "berlin"}},
+        targets={"split": [{"account": code, "share": 100}], "fallback": [code]},
+        active=False,
+    )
+    subject = RoutingSubject(
+        merchant_id=shop.merchant.id,
+        livemode=False,
+        intent_id=intent.id,
+        amount=intent.amount,
+        metadata={"shop": "berlin"},
+        own_account_id=shop.account.id,
+        method_type="card",
+        country="DE",
+        token_account_ids=frozenset({shop.account.id}),
+    )
+    route = route_by([rule_of(rule)], subject)
+    charge_id = intent.latest_charge_id
+    with transaction.atomic():
+        decision(route, route.first, intent=intent, sequence=1, charge_id=charge_id).save()

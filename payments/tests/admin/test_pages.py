@@ -170,6 +170,8 @@ def test_the_page_of_a_payment_shows_its_story(trading: Shop, superuser: Console
         assert event.public_id in page
     assert "Ledger entries" in page
     assert "1100 psp receivable" in page
+    assert "1 cards of Germany" in page
+    assert f"{trading.account.code} (rule)" in page
 
 
 def test_an_operations_page_names_the_card(trading: Shop, superuser: Console) -> None:
@@ -224,6 +226,8 @@ NOT_GROWING = {
     "UnnumberedEvent",
     "CardVelocity",
     "SweepRun",
+    "RoutingRule",
+    "RoutingDecision",
 }
 """More of the same trade adds no row to these."""
 
