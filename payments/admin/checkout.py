@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from unfold.decorators import display as shown
 
 from payments import public_ids
@@ -16,23 +17,25 @@ from payments.admin.filters import OF_MERCHANT, CurrencyFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.models import CheckoutSession, PaymentLink
+from payments.objects.checkout_session import payment_status
 from payments.states import CheckoutStatus
 
 
 @admin.register(CheckoutSession)
 class CheckoutSessionAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Each is one page for one payment, which says what became of the money."""
+    """Each is one page for one payment, which says what became of the money, or one setup."""
 
     list_display = (
         *("public_id", "payment", "merchant", "shown_amount", "shown_status"),
         *("payment_status", "expires_at", "created"),
     )
-    list_select_related = ("merchant", "intent")
+    list_select_related = ("merchant", "intent", "setup_intent")
     list_filter = (one_of("status", CheckoutStatus), *OF_MERCHANT)
-    search_help_text = "cs_… pi_… plink_…, or your customer's email address"
+    search_help_text = "cs_… pi_… seti_… plink_…, or your customer's email address"
     id_paths = {
         public_ids.CHECKOUT_SESSION: "pk",
         public_ids.PAYMENT_INTENT: "intent_id",
+        public_ids.SETUP_INTENT: "setup_intent_id",
         public_ids.PAYMENT_LINK: "payment_link_id",
     }
     fieldsets = (
@@ -41,7 +44,7 @@ class CheckoutSessionAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("public_id", "shown_status"),
             ("shown_amount", "payment_status"),
             ("merchant", "mode"),
-            ("payment", "link"),
+            ("payment", "setup", "link"),
             ("bank_decision", "completed_at"),
             ("expires_at", "next_expiry_at"),
             ("created_at", "updated_at"),
@@ -57,8 +60,8 @@ class CheckoutSessionAdmin(SearchByPublicId, ReadOnlyAdmin):
     )
 
     payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
+    setup = linked("setup intent", public_ids.SETUP_INTENT, "setup_intent_id")
     link = linked("payment link", public_ids.PAYMENT_LINK, "payment_link_id")
-    shown_amount = column("amount", "intent.amount", display.amount)
     shown_status = status({"open": "info", "complete": "success", "expired": "default"})
     shown_lines = column("lines", "line_items", display.shown_json)
     shown_metadata = column("metadata", "metadata", display.shown_json)
@@ -67,11 +70,18 @@ class CheckoutSessionAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CheckoutSession]:
         rows: QuerySet[CheckoutSession] = super().get_queryset(request)
-        return rows.select_related("intent", "merchant").defer("token")
+        return rows.select_related("intent", "setup_intent", "merchant").defer("token")
 
-    @shown(description="payment status", label={"paid": "success", "unpaid": "warning"})
+    @shown(description="amount")
+    def shown_amount(self, session: CheckoutSession) -> SafeString | str:
+        return display.amount(session.intent.amount) if session.intent else display.NOTHING
+
+    @shown(
+        description="payment status",
+        label={"paid": "success", "unpaid": "warning", "no_payment_required": "info"},
+    )
     def payment_status(self, session: CheckoutSession) -> str:
-        return "paid" if session.intent.is_captured else "unpaid"
+        return payment_status(session.subject)
 
     def texts(self, term: str) -> Iterable[Q]:
         return ()

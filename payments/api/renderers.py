@@ -146,6 +146,17 @@ def render_session(subject: Subject, caller: Caller) -> Answer:
     return answer_of(200, shown)
 
 
+def render_setup_session(subject: SetupSubject, caller: Caller) -> Answer:
+    """The checkout session of the setup intent that was changed, as it now stands."""
+    setup = subject.setup_intent
+    shown = checkout_session_object(session_of(setup), setup)
+    if caller.expand:
+        kept = setup_intent_object(setup)
+        known = {kept["id"]: kept}
+        expand([shown], "checkout.session", caller.expand, caller.scope, known=known)
+    return answer_of(200, shown)
+
+
 def render_payment_link(link: PaymentLink, caller: Caller) -> Answer:
     """The payment link."""
     shown = payment_link_object(link)

@@ -50,7 +50,7 @@ def return_page(request: HttpRequest, public_id: str) -> HttpResponse:
     if intent is None:
         return _page("This address is not valid.", status=404)
     intent = _looked_up(intent, _brought_back(request))
-    if isinstance(intent, PaymentIntent) and intent.checkout_session_id is not None:
+    if intent.checkout_session_id is not None:
         # Our own page, which reads the result itself.
         return _guarded(HttpResponseRedirect(intent.return_url))
     status = redirect_status(intent)

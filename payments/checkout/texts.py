@@ -1,4 +1,7 @@
-"""What customers read about a failed attempt. Never why a bank suspects fraud."""
+"""What customers read about a failed attempt. Never why a bank suspects fraud.
+
+A page in mode `setup` takes nothing, so it has texts of its own.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,17 @@ _OF_DECLINES: Final[dict[str, Promise]] = {
     "processing_error": _("The payment could not be processed. Nothing was taken. Try again."),
 }
 """By decline code, else by code, of what the payment keeps as its last error."""
+_CARD_NOT_KEPT: Final = _("Your bank declined this card. It was not saved. Try another card.")
+_OF_DECLINED_SETUPS: Final[dict[str, Promise]] = {
+    "authentication_required": _("Your bank wants you to confirm this card. Please try again."),
+    "expired_card": _("This card has expired. It was not saved. Try another card."),
+    "incorrect_cvc": _("The security code is wrong. The card was not saved. Please try again."),
+    "processing_error": _("The card could not be checked. It was not saved. Try again."),
+    "setup_intent_authentication_failure": _(
+        "The card was not confirmed at your bank. It was not saved. You can try again."
+    ),
+}
+"""The same of a setup intent."""
 _OF_REFUSALS: Final[dict[str, Promise]] = {
     "method_not_offered": _("This way to pay is not possible here. Please choose another."),
     "moved_on": _("This payment is already being made, perhaps in another window."),
@@ -32,23 +46,34 @@ _OF_REFUSALS: Final[dict[str, Promise]] = {
     "refused": _("This payment is not possible. Nothing was taken. Please ask the shop."),
 }
 """By the reason of NotCharged."""
+_OF_REFUSED_SETUPS: Final[dict[str, Promise]] = {
+    "method_not_offered": _("This cannot be saved here."),
+    "moved_on": _("This card is already being saved, perhaps in another window."),
+    "psp_not_reached": _("The card could not be sent. It was not saved. Try again shortly."),
+    "token_unknown": _("Please enter your card again. It was not saved."),
+    "refused": _("This card cannot be saved. Please ask the shop."),
+}
+"""The same in mode `setup`."""
 
 
-def text_of_decline(error: dict[str, Any]) -> str:
+def text_of_decline(error: dict[str, Any], *, is_setup: bool) -> str:
     """Why the last attempt failed, in the active language."""
+    texts = _OF_DECLINED_SETUPS if is_setup else _OF_DECLINES
     for name in (error.get("decline_code"), error.get("code")):
-        if name in _OF_DECLINES:
-            return str(_OF_DECLINES[name])
-    return str(_OTHER_CARD)
+        if name in texts:
+            return str(texts[name])
+    return str(_CARD_NOT_KEPT if is_setup else _OTHER_CARD)
 
 
-def text_of_refusal(reason: str) -> str:
-    """Why nothing was charged, in the active language."""
-    return str(_OF_REFUSALS[reason])
+def text_of_refusal(reason: str, *, is_setup: bool) -> str:
+    """Why nothing was charged or kept, in the active language."""
+    return str((_OF_REFUSED_SETUPS if is_setup else _OF_REFUSALS)[reason])
 
 
 def label_of_button(submit_type: str, amount: str) -> str:
-    """The label of the button, with the amount."""
+    """The label of the button, with the amount; without one, the page keeps a card."""
+    if not amount:
+        return gettext("Save card")
     match submit_type:
         case "book":
             return gettext("Book for %(amount)s") % {"amount": amount}

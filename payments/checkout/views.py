@@ -25,8 +25,10 @@ from payments.checkout.texts import label_of_button, text_of_decline, text_of_re
 from payments.models import CheckoutSession
 from payments.objects.checkout_session import page_url
 from payments.selectors.checkout import session_of_token
+from payments.services.checkout.attempts import CARD, NotCharged
 from payments.services.checkout.page_state import PageState, Shown, state_of
-from payments.services.checkout.paying import CARD, NotCharged, offered_methods, pay
+from payments.services.checkout.paying import offered_methods, pay
+from payments.services.checkout.saving import keep, keepable_methods
 from payments.services.psp_gateway.hosted_fields import hosted_fields_of
 from psp_adapters.contract.card_numbers import holds_card_number
 from psp_adapters.contract.operations import PspUnavailable
@@ -53,7 +55,7 @@ def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
     context = _about(session, state, language)
     if state.shown not in _TAKES_PAYMENT:
         return page(request, "result", context, language=language)
-    methods = offered_methods(session)
+    methods = _methods_of(session)
     fields = _fields_of(session) if CARD in methods else None
     if fields is None:
         methods = tuple(each for each in methods if each != CARD)
@@ -68,7 +70,7 @@ def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def pay_view(request: HttpRequest, token: str) -> HttpResponse:
-    """Charge with what the customer chose: `{"method", "token", "attempt"}`; answers the state.
+    """Charge or keep what the customer chose: `{"method", "token", "attempt"}`; answers the state.
 
     Without a cookie there is nothing to forge a request with but the secret address itself.
     """
@@ -81,7 +83,8 @@ def pay_view(request: HttpRequest, token: str) -> HttpResponse:
     request_id = public_ids.encode(public_ids.REQUEST, public_ids.new_id())
     reason = ""
     try:
-        pay(session, **chosen, request_id=request_id)
+        act = pay if session.setup_intent is None else keep
+        act(session, **chosen, request_id=request_id)
     except NotCharged as refusal:
         reason = refusal.reason
     session = session_of_token(token)
@@ -121,10 +124,14 @@ def _session_of(token: str) -> CheckoutSession | None:
     return session_of_token(token) if _TOKEN.fullmatch(token) else None
 
 
+def _methods_of(session: CheckoutSession) -> tuple[str, ...]:
+    return offered_methods(session) if session.setup_intent is None else keepable_methods(session)
+
+
 def _fields_of(session: CheckoutSession) -> HostedFields | None:
     """The card fields; None while the PSP cannot be reached: the page says so."""
     try:
-        return hosted_fields_of(session.intent.psp_account_id)
+        return hosted_fields_of(session.subject.psp_account_id)
     except PspUnavailable as error:
         logger.warning("no card fields for %s: %s", session.public_id, error)
         return None
@@ -166,42 +173,43 @@ def _told(
         "state": str(state.shown),
         "attempt": state.attempt,
         "go": go,
-        "message": _message(state, reason),
+        "message": _message(session, state, reason),
     }
 
 
-def _message(state: PageState, reason: str) -> str:
+def _message(session: CheckoutSession, state: PageState, reason: str = "") -> str:
+    is_setup = session.setup_intent is not None
     if reason:
-        return text_of_refusal(reason)
-    return text_of_decline(state.error) if state.error else ""
+        return text_of_refusal(reason, is_setup=is_setup)
+    return text_of_decline(state.error, is_setup=is_setup) if state.error else ""
 
 
 def _about(session: CheckoutSession, state: PageState, language: str) -> dict[str, Any]:
     """What every state of the page shows."""
-    intent = session.intent
-    lines = [
-        {
-            **each,
-            "total": localized(
-                Money(each["unit_amount"] * each["quantity"], intent.currency), language
-            ),
-        }
-        for each in session.line_items
-    ]
-    return {
+    about = {
         "session": session,
         "merchant": session.merchant.name,
-        "lines": lines,
-        "total": localized(intent.amount, language),
         "state": state,
         "base": f"/checkout/{session.token}",
     }
+    if session.intent is None:
+        return {**about, "is_setup": True}
+    total = session.intent.amount
+    lines = [
+        {**each, "total": localized(_total_of(each, total.currency), language)}
+        for each in session.line_items
+    ]
+    return {**about, "lines": lines, "total": localized(total, language)}
+
+
+def _total_of(line: dict[str, Any], currency: str) -> Money:
+    return Money(line["unit_amount"] * line["quantity"], currency)
 
 
 def _about_payment(session: CheckoutSession, state: PageState, language: str) -> dict[str, Any]:
+    amount = localized(session.intent.amount, language) if session.intent is not None else ""
     with override(language):
-        amount = localized(session.intent.amount, language)
         return {
             "button": label_of_button(session.submit_type, amount),
-            "message": text_of_decline(state.error) if state.error else "",
+            "message": _message(session, state),
         }

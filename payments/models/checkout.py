@@ -1,6 +1,7 @@
-"""Checkout: sessions, each a hosted page for one payment, and the permanent links that make them.
+"""Checkout: sessions, each one hosted page, and the permanent links that make them.
 
-What a session says of money (amount, currency, whether it is paid) is read from its payment.
+A session charges one payment, or keeps one payment method by a setup intent. What it says of money
+(amount, currency, whether it is paid) is read from its payment.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from payments import public_ids
 from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import MerchantOwned, WithAmount, WithPublicId
 from payments.models.payment_intent import PaymentIntent
+from payments.models.setup_intent import SetupIntent
 from payments.states import CHECKOUT_TRANSITIONS, CheckoutStatus
 
 _OPEN: Final = CheckoutStatus.OPEN.value
@@ -72,18 +74,32 @@ class PaymentLink(WithPublicId, MerchantOwned, WithAmount):
 
 
 class CheckoutSession(WithPublicId, MerchantOwned, MachineModel):
-    """One hosted page for one payment, which is made together with it."""
+    """One hosted page for one payment or one setup intent, which is made together with it."""
 
     application_rights = ("select", "insert", "update")
     permanent_columns = (
-        *("merchant_id", "livemode", "intent_id", "payment_link_id", "token", "line_items"),
-        *("success_url", "cancel_url", "expires_at", "created_at"),
+        *("merchant_id", "livemode", "intent_id", "setup_intent_id", "payment_link_id", "token"),
+        *("line_items", "success_url", "cancel_url", "expires_at", "created_at"),
     )
     public_id_prefix = public_ids.CHECKOUT_SESSION
 
     intent = models.OneToOneField(
-        PaymentIntent, on_delete=models.PROTECT, db_constraint=False, related_name="+"
+        PaymentIntent,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        related_name="+",
+        null=True,
+        blank=True,
     )
+    setup_intent = models.OneToOneField(
+        SetupIntent,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        related_name="+",
+        null=True,
+        blank=True,
+    )
+    """Instead of a payment: the page keeps a payment method, and takes no money."""
     payment_link = models.ForeignKey(
         PaymentLink, on_delete=models.PROTECT, db_index=False, null=True, blank=True
     )
@@ -135,7 +151,25 @@ class CheckoutSession(WithPublicId, MerchantOwned, MachineModel):
                 condition=models.Q(bank_decision="") | models.Q(status=_COMPLETE),
                 name="bank_decides_of_complete_session",
             ),
+            models.CheckConstraint(
+                condition=models.Q(intent__isnull=False, setup_intent__isnull=True)
+                | models.Q(intent__isnull=True, setup_intent__isnull=False, payment_link=None),
+                name="session_pays_or_keeps",
+            ),
         ]
+
+    @property
+    def subject(self) -> PaymentIntent | SetupIntent:
+        """What its page is about: the payment, or the setup intent."""
+        subject = self.intent or self.setup_intent
+        assert subject is not None, "session_pays_or_keeps"
+        return subject
+
+    @property
+    def payment(self) -> PaymentIntent:
+        """The payment of a session that takes one."""
+        assert self.intent is not None, "the session keeps a payment method"
+        return self.intent
 
     # Transitions: each changes this row only.
 

@@ -33,7 +33,7 @@ class SetupIntent(WithPublicId, MerchantOwned, MachineModel):
     application_rights = ("select", "insert", "update")
     permanent_columns = (
         *("merchant_id", "livemode", "psp_account_id", "client_secret", "usage"),
-        *("idempotency_key", "created_at"),
+        *("idempotency_key", "checkout_session_id", "created_at"),
     )
     public_id_prefix = public_ids.SETUP_INTENT
 
@@ -72,6 +72,8 @@ class SetupIntent(WithPublicId, MerchantOwned, MachineModel):
     description = models.CharField(max_length=1000, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     idempotency_key = models.CharField(max_length=255, blank=True)
+    checkout_session_id = models.UUIDField(null=True, blank=True)
+    """The checkout session whose page alone confirms it."""
     event_seq = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from ledger.money import Money
 from payments import public_ids
-from payments.models import CheckoutSession, PaymentIntent, PaymentLink
+from payments.models import CheckoutSession, PaymentIntent, PaymentLink, SetupIntent
 from payments.objects.fields import (
     EXAMPLE_SECOND,
     Field,
@@ -86,19 +86,19 @@ def _lines_field() -> Field:
 
 CHECKOUT_SESSION: Final = ObjectType(
     "checkout.session",
-    "A hosted page on which a customer pays one payment.",
+    "A hosted page on which a customer pays, or leaves a payment method for later payments.",
     {
         "id": own_id(public_ids.CHECKOUT_SESSION),
         "object": named("checkout.session"),
-        "amount_subtotal": minor("What all lines cost.", 1250),
-        "amount_total": minor("What is paid.", 1250),
+        "amount_subtotal": minor("What all lines cost.", 1250).but(nullable=True),
+        "amount_total": minor("What is paid; null in mode `setup`.", 1250).but(nullable=True),
         "automatic_tax": always("No tax is computed here.", _NO_TAX),
         "cancel_url": text(
             "Where the page leads back to.", "https://shop.example/basket", nullable=True
         ),
         "client_reference_id": text("Your own reference.", "basket-17", nullable=True),
         "created": created("the session"),
-        "currency": currency(),
+        "currency": currency().but(nullable=True),
         "custom_fields": always(_NO_SUCH, []),
         "custom_text": always(_NO_SUCH, _NO_TEXTS),
         "customer": id_of("customer", "The customer.", nullable=True),
@@ -111,11 +111,12 @@ CHECKOUT_SESSION: Final = ObjectType(
         "livemode": livemode(),
         "locale": one_of("The language; `auto`: the browser's.", *LANGUAGES),
         "metadata": metadata(),
-        "mode": one_of("What the page is for.", "payment"),
+        "mode": one_of("What the page is for.", "payment", "setup"),
         "payment_intent": id_of(
             "payment_intent",
-            "The payment, made with the session.",
+            "The payment, made with the session; null in mode `setup`.",
             public_ids.PAYMENT_INTENT,
+            nullable=True,
         ),
         "payment_link": id_of(
             "payment_link", "The payment link that made the session.", nullable=True
@@ -124,11 +125,15 @@ CHECKOUT_SESSION: Final = ObjectType(
         "payment_method_options": always("As the payment has them.", {}),
         "payment_method_types": list_of("Types that may pay.", text("A type."), ["card"]),
         "payment_status": one_of(
-            "`paid` once money was taken. A payment that is only held is `unpaid`.",
-            *("paid", "unpaid"),
+            "`paid` once money was taken. A payment that is only held is `unpaid`; in mode `setup` "
+            "it is `no_payment_required`.",
+            *("paid", "unpaid", "no_payment_required"),
             example="unpaid",
         ),
         "phone_number_collection": always(_NO_SUCH, {"enabled": False}),
+        "setup_intent": id_of(
+            "setup_intent", "In mode `setup`: what keeps the payment method.", nullable=True
+        ),
         "shipping_options": always(_NO_SUCH, []),
         "status": one_of("Whether the page takes a payment.", *map(str, CheckoutStatus)),
         "submit_type": one_of("The label of the button.", *SUBMIT_TYPES),
@@ -144,7 +149,7 @@ CHECKOUT_SESSION: Final = ObjectType(
             "https://pay.example/checkout/4mQmC0qf8Zt1XoFzL2hYw9Jd7Rk5Ns3B",
             nullable=True,
         ),
-        **null_ids("invoice", "setup_intent", "subscription"),
+        **null_ids("invoice", "subscription"),
         **always_null(
             *("adaptive_pricing", "after_expiration", "allow_promotion_codes"),
             *("billing_address_collection", "branding_settings", "client_secret"),
@@ -231,36 +236,41 @@ def link_url(link: PaymentLink) -> str:
     return f"{settings.PUBLIC_BASE_URL}/checkout/link/{link.token}"
 
 
-def checkout_session_object(session: CheckoutSession, intent: PaymentIntent) -> dict[str, Any]:
-    """A session, with what its payment says of money."""
+def checkout_session_object(
+    session: CheckoutSession, subject: PaymentIntent | SetupIntent
+) -> dict[str, Any]:
+    """A session, with what its payment says of money; or with its setup intent."""
     email = session.customer_email or None
     is_open = session.status == CheckoutStatus.OPEN
+    intent = subject if isinstance(subject, PaymentIntent) else None
+    total = intent.amount if intent is not None else None
     return {
         "id": public_id(public_ids.CHECKOUT_SESSION, session.id),
         **CHECKOUT_SESSION.constants,
-        "amount_subtotal": intent.amount_minor,
-        "amount_total": intent.amount_minor,
+        "amount_subtotal": total.minor if total else None,
+        "amount_total": total.minor if total else None,
         "automatic_tax": dict(_NO_TAX),
         "cancel_url": session.cancel_url or None,
         "client_reference_id": session.client_reference_id or None,
         "created": unix_seconds_of(session.id),
-        "currency": intent.currency.lower(),
+        "currency": total.currency.lower() if total else None,
         "custom_fields": [],
         "custom_text": dict(_NO_TEXTS),
-        "customer": reference(public_ids.CUSTOMER, intent.customer_id),
+        "customer": reference(public_ids.CUSTOMER, subject.customer_id),
         "customer_details": _customer_details(email) if email else None,
         "customer_email": email,
         "expires_at": unix_seconds(session.expires_at),
         "livemode": session.livemode,
         "locale": session.locale,
         "metadata": session.metadata,
-        "mode": "payment",
-        "payment_intent": public_id(public_ids.PAYMENT_INTENT, intent.id),
+        "mode": "payment" if intent is not None else "setup",
+        "payment_intent": reference(public_ids.PAYMENT_INTENT, session.intent_id),
         "payment_link": reference(public_ids.PAYMENT_LINK, session.payment_link_id),
         "payment_method_options": {},
-        "payment_method_types": intent.payment_method_types,
-        "payment_status": "paid" if intent.is_captured else "unpaid",
+        "payment_method_types": subject.payment_method_types,
+        "payment_status": payment_status(subject),
         "phone_number_collection": {"enabled": False},
+        "setup_intent": reference(public_ids.SETUP_INTENT, session.setup_intent_id),
         "shipping_options": [],
         "status": str(session.status),
         "submit_type": session.submit_type,
@@ -268,6 +278,13 @@ def checkout_session_object(session: CheckoutSession, intent: PaymentIntent) -> 
         "total_details": dict(_NOTHING_DUE),
         "url": page_url(session.token) if is_open else None,
     }
+
+
+def payment_status(subject: PaymentIntent | SetupIntent) -> str:
+    """What a session says of its money."""
+    if isinstance(subject, SetupIntent):
+        return "no_payment_required"
+    return "paid" if subject.is_captured else "unpaid"
 
 
 def _customer_details(email: str) -> dict[str, Any]:
@@ -315,12 +332,12 @@ def lines_object(
 
 
 def session_lines_object(session: CheckoutSession) -> dict[str, Any]:
-    """The lines of a session that was read with its payment."""
+    """The lines of a session that was read with its payment; none in mode `setup`."""
     return lines_object(
         session.id,
         session.line_items,
         url=f"/v1/checkout/sessions/{session.public_id}/line_items",
-        currency_code=session.intent.currency,
+        currency_code=session.intent.currency if session.intent is not None else "",
     )
 
 

@@ -1,14 +1,14 @@
-"""Checkout sessions and payment links, each session with its payment."""
+"""Checkout sessions and payment links, each session with its payment or setup intent."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from payments import public_ids
 from payments.clock import now_utc
-from payments.models import CheckoutSession, PaymentIntent, PaymentLink
+from payments.models import CheckoutSession, PaymentIntent, PaymentLink, SetupIntent
 from payments.selectors.customers import customers_with_deleted
 from payments.selectors.paging import Page, Paging, page_of
 from payments.selectors.payments import intents
@@ -27,8 +27,8 @@ from psp_adapters.contract.operations import OperationKind
 
 
 def sessions(scope: Scope) -> QuerySet[CheckoutSession]:
-    """The sessions, each with its payment."""
-    return scoped(CheckoutSession.objects.select_related("intent"), scope)
+    """The sessions, each with its payment or setup intent."""
+    return scoped(CheckoutSession.objects.select_related("intent", "setup_intent"), scope)
 
 
 def payment_links(scope: Scope) -> QuerySet[PaymentLink]:
@@ -66,7 +66,9 @@ def page_of_sessions(
     if customer:
         customers = customers_with_deleted(scope)
         customer_id = require_one(customers, CUSTOMER, customer, param="customer")
-        rows = rows.filter(intent__customer_id=customer_id)
+        rows = rows.filter(
+            Q(intent__customer_id=customer_id) | Q(setup_intent__customer_id=customer_id)
+        )
     if status:
         rows = rows.filter(status=status)
     return page_of(rows, paging, known=known, kind=CHECKOUT_SESSION)
@@ -83,8 +85,8 @@ def page_of_payment_links(
 
 
 def session_of_token(token: str) -> CheckoutSession | None:
-    """The session whose page has this secret address, with payment and merchant."""
-    rows = CheckoutSession.objects.select_related("intent", "merchant")
+    """The session whose page has this secret address, with all that the page is about."""
+    rows = CheckoutSession.objects.select_related("intent", "setup_intent", "merchant")
     return rows.filter(token=token).first()
 
 
@@ -106,6 +108,8 @@ def sessions_made_by(link: PaymentLink, *, within: timedelta) -> int:
     return CheckoutSession.objects.filter(payment_link_id=link.id, id__gte=first).count()
 
 
-def attempts_of(intent: PaymentIntent) -> int:
-    """How many charges of a payment were written down, whatever became of them."""
-    return intent.operations.filter(kind=OperationKind.AUTHORIZE.value).count()
+def attempts_of(subject: PaymentIntent | SetupIntent) -> int:
+    """How many charges or setups were written down, whatever became of them."""
+    if isinstance(subject, SetupIntent):
+        return subject.attempts.count()
+    return subject.operations.filter(kind=OperationKind.AUTHORIZE.value).count()

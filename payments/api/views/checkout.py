@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from payments.api.renderers import render_session
+from payments.api.renderers import render_session, render_setup_session
 from payments.api.views.call import Call, path_id
 from payments.api.views.checkout_parameters import (
     CREATE_SESSION,
@@ -27,7 +27,9 @@ from payments.selectors.checkout import one_session, page_of_sessions
 from payments.selectors.scope import CHECKOUT_SESSION
 from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.checkout import sessions as service
+from payments.services.checkout.setup_sessions import create_setup_session, expire_setup_session
 from payments.services.commands import IntentDetails
+from payments.services.commands.setup_intents import SetupDetails
 
 
 class Sessions(MerchantView):
@@ -40,14 +42,19 @@ class Sessions(MerchantView):
             *("success_url", "cancel_url", "client_reference_id", "customer_email"),
             *("locale", "submit_type", "metadata"),
         )
-        details = IntentDetails(
-            **given.get("payment_intent_data", {}), **call.only("customer", "payment_method_types")
-        )
+        page = service.Page(**texts, expires_at=expiry_of(given))
+        chosen = call.only("customer", "payment_method_types")
+        if given.get("mode") == "setup":
+            return create_setup_session(
+                CommandRequest(call.caller, render=render_setup_session),
+                details=SetupDetails(**given.get("setup_intent_data", {}), **chosen),
+                page=page,
+            )
         return service.create_session(
             CommandRequest(call.caller, render=render_session),
             lines=lines_of(given),
-            details=details,
-            page=service.Page(**texts, expires_at=expiry_of(given)),
+            details=IntentDetails(**given.get("payment_intent_data", {}), **chosen),
+            page=page,
         )
 
     @documented(LIST_SESSIONS, "checkout.session", "List checkout sessions", is_list=True)
@@ -77,9 +84,12 @@ class ExpireSession(MerchantView):
         example={"status": "expired", "url": None},
     )
     def post(self, call: Call, public_id: str) -> CommandResult:
+        session_id = path_id(CHECKOUT_SESSION, public_id)
+        if one_session(call.scope, public_id).setup_intent_id is not None:
+            request = CommandRequest(call.caller, render=render_setup_session)
+            return expire_setup_session(request, session_id=session_id)
         return service.expire_session(
-            CommandRequest(call.caller, render=render_session),
-            session_id=path_id(CHECKOUT_SESSION, public_id),
+            CommandRequest(call.caller, render=render_session), session_id=session_id
         )
 
 
@@ -93,4 +103,4 @@ class SessionLines(MerchantView):
 
 
 def _shown(session: SessionRow) -> dict[str, Any]:
-    return checkout_session_object(session, session.intent)
+    return checkout_session_object(session, session.subject)

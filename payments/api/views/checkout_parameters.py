@@ -1,4 +1,4 @@
-"""Parameters of /v1/checkout/sessions and /v1/payment_links."""
+"""Parameters of /v1/checkout/sessions, and those that sessions and payment links share."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ from payments.states import CheckoutStatus
 _NO_TAX: Final = Unsupported("No tax is computed here: put it into the price.")
 _NO_CATALOG: Final = Unsupported("There is no catalog here: use price_data.")
 _NOT_ON_PAGE: Final = Unsupported("The page does not ask for it: collect it in your shop.")
-_NOT_SHOWN: Final = Unsupported("The page shows names, descriptions and prices: remove it.")
+NOT_SHOWN: Final = Unsupported("The page shows names, descriptions and prices: remove it.")
 _NO_DISCOUNTS: Final = Unsupported("There are no discounts here: lower the price.")
-_NO_PLATFORM: Final = Unsupported("Every merchant has an account of its own here: remove it.")
-_NO_SUBSCRIPTIONS: Final = Unsupported("There are no subscriptions here.")
+NO_PLATFORM: Final = Unsupported("Every merchant has an account of its own here: remove it.")
+NO_SUBSCRIPTIONS: Final = Unsupported("There are no subscriptions here.")
 _ONE_PAGE: Final = Unsupported("The page is always hosted here: remove it.")
 _TYPES_INSTEAD: Final = Unsupported("Use payment_method_types.")
-_NOT_SAVED: Final = Unsupported("The page does not save cards: remove it.")
-_REMOVE: Final = Unsupported("Remove it, or put the data into metadata.")
+_TOKEN_OF_PAGE: Final = Unsupported("The page collects the method itself: remove it.")
+_NO_SAVED: Final = Unsupported("The page does not offer saved cards: charge them off_session.")
+REMOVE: Final = Unsupported("Remove it, or put the data into metadata.")
 _ALL_LINES: Final = 100
 
 _LINE: Final[dict[str, Parameter]] = {
@@ -55,17 +56,17 @@ _LINE: Final[dict[str, Parameter]] = {
                     "name": Text(max_length=250, required=True, description="What is sold."),
                     "description": Text(max_length=1000, description="A line below the name."),
                     "metadata": Metadata(),
-                    "images": _NOT_SHOWN,
+                    "images": NOT_SHOWN,
                     "tax_code": _NO_TAX,
                     "tax_details": _NO_TAX,
-                    "unit_label": _NOT_SHOWN,
+                    "unit_label": NOT_SHOWN,
                 },
                 required=True,
                 description="What is sold.",
             ),
             "unit_amount": Amount(required=True),
             "product": _NO_CATALOG,
-            "recurring": _NO_SUBSCRIPTIONS,
+            "recurring": NO_SUBSCRIPTIONS,
             "tax_behavior": _NO_TAX,
             "unit_amount_decimal": Unsupported("Use unit_amount."),
         },
@@ -80,7 +81,7 @@ _LINE: Final[dict[str, Parameter]] = {
 }
 
 
-def _lines(*, required: bool = False) -> ListOf:
+def lines_parameter(*, required: bool = False) -> ListOf:
     return ListOf(
         Nested(_LINE),
         max_items=_ALL_LINES,
@@ -89,7 +90,23 @@ def _lines(*, required: bool = False) -> ListOf:
     )
 
 
-def _check_lines(given: dict[str, Any]) -> None:
+_OF_PAYMENTS: Final = ("line_items", "amount", "currency", "payment_intent_data", "submit_type")
+"""Parameters that say nothing where nothing is paid."""
+
+
+def _check_mode(given: dict[str, Any]) -> None:
+    is_setup = given.get("mode") == "setup"
+    for name in _OF_PAYMENTS if is_setup else ("setup_intent_data",):
+        if name in given:
+            mode = "payment" if is_setup else "setup"
+            raise InvalidParameter(f"{name} is only for the mode {mode}.", param=name)
+    if not is_setup and "amount" not in given and not given.get("line_items"):
+        raise InvalidParameter(
+            "Missing required parameter: line_items.", code="parameter_missing", param="line_items"
+        )
+
+
+def check_lines(given: dict[str, Any]) -> None:
     currencies = {each["price_data"]["currency"] for each in given.get("line_items", ())}
     if len(currencies | {given.get("currency", "")} - {""}) > 1:
         raise InvalidParameter("All lines and the session have one currency.", param="line_items")
@@ -128,14 +145,14 @@ def expiry_of(given: dict[str, Any]) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _payment_data(*, with_person: bool) -> Nested:
+def payment_data(*, with_person: bool) -> Nested:
     """`payment_intent_data`: what the payment gets beside its amount."""
     person: dict[str, Parameter] = {
         "receipt_email": Email(description="Kept for you: no receipts are sent."),
         "shipping": shipping(),
         "application_fee_amount": Unsupported("Platform fees are set by the operator: remove it."),
-        "on_behalf_of": _NO_PLATFORM,
-        "transfer_data": _NO_PLATFORM,
+        "on_behalf_of": NO_PLATFORM,
+        "transfer_data": NO_PLATFORM,
     }
     return Nested(
         {
@@ -149,10 +166,13 @@ def _payment_data(*, with_person: bool) -> Nested:
             "metadata": Metadata(
                 description="Of the payment. `order_id` guards the order against a second charge."
             ),
-            "setup_future_usage": _NOT_SAVED,
+            "setup_future_usage": Enum(
+                *("off_session", "on_session"),
+                description="Keep the method for later payments; the page tells the customer so.",
+            ),
             "statement_descriptor": StatementDescriptor(),
             "statement_descriptor_suffix": StatementDescriptor(),
-            "transfer_group": _NO_PLATFORM,
+            "transfer_group": NO_PLATFORM,
             **(person if with_person else {}),
         },
         description="What the payment gets beside its amount.",
@@ -163,7 +183,7 @@ def _switched_off(instead: str) -> Boolean:
     return Boolean(unsupported={True: instead}, description="Only false.")
 
 
-def _shared() -> dict[str, Parameter]:
+def shared_parameters() -> dict[str, Parameter]:
     """What sessions and links have in common."""
     not_asked = "The page does not ask for it: collect it in your shop."
     return {
@@ -180,7 +200,7 @@ def _shared() -> dict[str, Parameter]:
         ),
         "consent_collection": _NOT_ON_PAGE,
         "custom_fields": _NOT_ON_PAGE,
-        "custom_text": _NOT_SHOWN,
+        "custom_text": NOT_SHOWN,
         "customer_creation": Enum(
             "if_required",
             unsupported={"always": "Create the customer first."},
@@ -188,7 +208,7 @@ def _shared() -> dict[str, Parameter]:
         ),
         "expand": Expand("checkout.session"),
         "invoice_creation": Unsupported("There are no invoices here: remove it."),
-        "managed_payments": _REMOVE,
+        "managed_payments": REMOVE,
         "metadata": Metadata(),
         "name_collection": _NOT_ON_PAGE,
         "optional_items": _NOT_ON_PAGE,
@@ -210,12 +230,12 @@ def _shared() -> dict[str, Parameter]:
         "shipping_address_collection": _NOT_ON_PAGE,
         "shipping_options": _NOT_ON_PAGE,
         "submit_type": Enum(*SUBMIT_TYPES, description="The label of the button."),
-        "subscription_data": _NO_SUBSCRIPTIONS,
+        "subscription_data": NO_SUBSCRIPTIONS,
         "tax_id_collection": _NOT_ON_PAGE,
     }
 
 
-_EXAMPLE_LINES: Final = [
+EXAMPLE_LINES: Final = [
     {
         "price_data": {
             "currency": "eur",
@@ -228,16 +248,14 @@ _EXAMPLE_LINES: Final = [
 
 CREATE_SESSION: Final = Parameters(
     {
-        **_shared(),
+        **shared_parameters(),
         "mode": Enum(
-            "payment",
-            unsupported={
-                "setup": "The page takes payments only.",
-                "subscription": "There are no subscriptions here.",
-            },
-            description="What the page is for.",
+            *("payment", "setup"),
+            unsupported={"subscription": "There are no subscriptions here."},
+            description="What the page is for: `setup` keeps a payment method for later payments, "
+            "and takes no money.",
         ),
-        "line_items": _lines(),
+        "line_items": lines_parameter(),
         "amount": Amount(description="Not of Stripe. Instead of line_items: one line of so much."),
         "currency": Currency(description="With `amount`; else that of the lines."),
         "success_url": Url(
@@ -258,33 +276,39 @@ CREATE_SESSION: Final = Parameters(
             aliases={"en-GB": "en"},
             description="The language of the page; `auto`: the browser's, else English.",
         ),
-        "payment_intent_data": _payment_data(with_person=True),
+        "payment_intent_data": payment_data(with_person=True),
         "ui_mode": Enum("hosted_page", aliases={"hosted": "hosted_page"}, description="Only this."),
-        "adaptive_pricing": _REMOVE,
+        "adaptive_pricing": REMOVE,
         "after_expiration": Unsupported("Create a new session: remove it."),
         "allowed_payment_method_types": _TYPES_INSTEAD,
-        "branding_settings": _NOT_SHOWN,
+        "branding_settings": NOT_SHOWN,
         "customer_account": Unsupported("Use customer."),
         "customer_update": _NOT_ON_PAGE,
         "discounts": _NO_DISCOUNTS,
         "excluded_payment_method_types": _TYPES_INSTEAD,
-        "integration_identifier": _REMOVE,
-        "origin_context": _REMOVE,
+        "integration_identifier": REMOVE,
+        "origin_context": REMOVE,
         "payment_method_configuration": _TYPES_INSTEAD,
-        "payment_method_data": _NOT_SAVED,
+        "payment_method_data": _TOKEN_OF_PAGE,
         "permissions": _ONE_PAGE,
         "redirect_on_completion": _ONE_PAGE,
         "return_url": Unsupported("Use success_url."),
-        "saved_payment_method_options": _NOT_SAVED,
-        "setup_intent_data": _NOT_SAVED,
-        "wallet_options": _REMOVE,
+        "saved_payment_method_options": _NO_SAVED,
+        "setup_intent_data": Nested(
+            {
+                "description": Text(max_length=1000, lines=True, description="Your own text."),
+                "metadata": Metadata(description="Of the setup intent."),
+                "on_behalf_of": NO_PLATFORM,
+            },
+            description="With mode `setup`: what its setup intent gets.",
+        ),
+        "wallet_options": REMOVE,
     },
     exclusive=(("amount", "line_items"), ("customer", "customer_email")),
-    at_least_one=(("line_items", "amount"),),
-    checks=(_check_lines, _check_plain_amount),
+    checks=(_check_mode, check_lines, _check_plain_amount),
     example={
         "mode": "payment",
-        "line_items": _EXAMPLE_LINES,
+        "line_items": EXAMPLE_LINES,
         "success_url": "https://shop.example/thanks?session={CHECKOUT_SESSION_ID}",
         "cancel_url": "https://shop.example/basket",
         "client_reference_id": "basket-17",
@@ -306,85 +330,11 @@ LIST_SESSIONS: Final = list_parameters(
         "status": Enum(*map(str, CheckoutStatus), description="Only those of this status."),
         "customer_account": Unsupported("Use customer."),
         "customer_details": Unsupported("Use customer."),
-        "subscription": _NO_SUBSCRIPTIONS,
+        "subscription": NO_SUBSCRIPTIONS,
     },
     noun="checkout session",
 )
 
 LIST_LINES: Final = list_parameters(
     public_ids.CHECKOUT_LINE_ITEM, "item", {}, noun="line item", created=False
-)
-
-_AFTER_COMPLETION: Final = Nested(
-    {
-        "type": Enum("hosted_confirmation", "redirect", required=True, description="Which."),
-        "redirect": Nested(
-            {"url": Url(required=True, description="Where the customer goes afterwards.")},
-            description="With the type redirect.",
-        ),
-        "hosted_confirmation": _NOT_SHOWN,
-    },
-    description="What happens after the payment; our page says thank you, if not given.",
-)
-
-
-def _check_redirect(given: dict[str, Any]) -> None:
-    after = given.get("after_completion", {})
-    if (after.get("type") == "redirect") != ("redirect" in after):
-        raise InvalidParameter(
-            "Give redirect[url] with the type redirect, and only then.", param="after_completion"
-        )
-
-
-def _link() -> dict[str, Parameter]:
-    return {
-        **_shared(),
-        "after_completion": _AFTER_COMPLETION,
-        "expand": Expand("payment_link"),
-        "inactive_message": Text(
-            max_length=500, description="What the page says while the link is not active."
-        ),
-        "on_behalf_of": _NO_PLATFORM,
-        "application_fee_amount": Unsupported("Platform fees are set by the operator: remove it."),
-        "application_fee_percent": _NO_SUBSCRIPTIONS,
-        "restrictions": _REMOVE,
-        "transfer_data": _NO_PLATFORM,
-    }
-
-
-CREATE_LINK: Final = Parameters(
-    {
-        **_link(),
-        "line_items": _lines(required=True),
-        "currency": Currency(description="That of the lines."),
-        "payment_intent_data": _payment_data(with_person=False),
-    },
-    checks=(_check_lines, _check_redirect),
-    example={"line_items": _EXAMPLE_LINES, "metadata": {"order_id": "6735"}},
-)
-
-_FIXED: Final = Unsupported("It cannot be changed: create a new payment link.")
-
-UPDATE_LINK: Final = Parameters(
-    {
-        **_link(),
-        "active": Boolean(description="false: its page takes no payments."),
-        "metadata": Metadata(merges=True),
-        "line_items": _FIXED,
-        "payment_intent_data": _FIXED,
-        "payment_method_types": _FIXED,
-        "submit_type": _FIXED,
-    },
-    checks=(_check_redirect,),
-    example={"active": False},
-)
-
-RETRIEVE_LINK: Final = Parameters({"expand": Expand("payment_link")})
-
-LIST_LINKS: Final = list_parameters(
-    public_ids.PAYMENT_LINK,
-    "payment_link",
-    {"active": Boolean(description="Only those that are active, or only others.")},
-    noun="payment link",
-    created=False,
 )

@@ -6,16 +6,15 @@ from typing import Any
 
 from payments.api.renderers import render_payment_link
 from payments.api.views.call import Call, path_id
-from payments.api.views.checkout_parameters import (
+from payments.api.views.checkout_parameters import LIST_LINES, lines_of
+from payments.api.views.documentation import documented
+from payments.api.views.exchange import MerchantView
+from payments.api.views.payment_link_parameters import (
     CREATE_LINK,
-    LIST_LINES,
     LIST_LINKS,
     RETRIEVE_LINK,
     UPDATE_LINK,
-    lines_of,
 )
-from payments.api.views.documentation import documented
-from payments.api.views.exchange import MerchantView
 from payments.models import PaymentLink as LinkRow
 from payments.objects.checkout_session import LINE_ITEM, link_lines_object, payment_link_object
 from payments.selectors.checkout import one_payment_link, page_of_payment_links

@@ -166,8 +166,8 @@ def for_setup(attempt: SetupAttempt, actor: str) -> Caller:
     )
 
 
-def for_intent(intent: PaymentIntent, actor: str) -> Caller:
-    """The caller on behalf of a payment's merchant."""
+def for_intent(intent: PaymentIntent | SetupIntent, actor: str) -> Caller:
+    """The caller on behalf of the merchant of a payment or a setup intent."""
     return Caller(
         merchant=Merchant.objects.get(pk=intent.merchant_id),
         livemode=intent.livemode,

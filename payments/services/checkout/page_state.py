@@ -1,4 +1,7 @@
-"""What the page of a session shows now: derived from the session and its payment, never stored."""
+"""What the page of a session shows now: derived from the session and its payment, never stored.
+
+In mode `setup` the setup intent stands for the payment.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from payments.clock import now_utc
-from payments.models import BankDecision, CheckoutSession
+from payments.models import BankDecision, CheckoutSession, PaymentIntent, SetupIntent
 from payments.selectors.checkout import attempts_of
-from payments.states import CheckoutStatus, IntentStatus
+from payments.states import CheckoutStatus, IntentStatus, SetupStatus
 
 _PLACE_OF_ID: Final = "{CHECKOUT_SESSION_ID}"
 
@@ -24,6 +27,7 @@ class Shown(StrEnum):
     CHECKING = "checking"
     """The result is not known yet; the page waits for it."""
     PAID = "paid"
+    """Or, in mode `setup`: the method is kept."""
     ACCEPTED = "accepted"
     """The customer is done; the bank decides in hours or days."""
     NOT_PAID = "not_paid"
@@ -46,14 +50,14 @@ class PageState:
 
 
 def state_of(session: CheckoutSession) -> PageState:
-    """The state of a session that was read together with its payment."""
-    intent = session.intent
+    """The state of a session that was read together with its payment or setup intent."""
+    subject, shown = session.subject, _shown(session)
     return PageState(
-        shown=_shown(session),
-        attempt=attempts_of(intent) + 1,
-        bank_url=intent.next_action_url if intent.status == IntentStatus.REQUIRES_ACTION else "",
+        shown=shown,
+        attempt=attempts_of(subject) + 1,
+        bank_url=subject.next_action_url if shown == Shown.CHALLENGE else "",
         success_url=success_url_of(session),
-        error=intent.last_payment_error if intent.status == IntentStatus.FAILED else None,
+        error=_error(subject),
     )
 
 
@@ -62,15 +66,22 @@ def success_url_of(session: CheckoutSession) -> str:
     return session.success_url.replace(_PLACE_OF_ID, session.public_id)
 
 
+def _error(subject: PaymentIntent | SetupIntent) -> dict[str, Any] | None:
+    if isinstance(subject, SetupIntent):
+        waits = subject.status == SetupStatus.REQUIRES_PAYMENT_METHOD
+        return subject.last_setup_error if waits else None
+    return subject.last_payment_error if subject.status == IntentStatus.FAILED else None
+
+
 def _shown(session: CheckoutSession) -> Shown:
     if session.status == CheckoutStatus.EXPIRED:
         return Shown.EXPIRED
     if session.status == CheckoutStatus.COMPLETE:
         return _shown_of_complete(session)
-    match session.intent.status:
-        case IntentStatus.PROCESSING:
+    match session.subject.status:
+        case IntentStatus.PROCESSING | SetupStatus.PROCESSING:
             return Shown.CHECKING
-        case IntentStatus.REQUIRES_ACTION:
+        case IntentStatus.REQUIRES_ACTION | SetupStatus.REQUIRES_ACTION:
             return Shown.CHALLENGE
         case _:
             return Shown.EXPIRED if session.expires_at <= now_utc() else Shown.PAY

@@ -1,4 +1,4 @@
-"""Creates checkout sessions, each with its payment, and expires them.
+"""Creates checkout sessions, each with its payment, and expires them (mode `payment`).
 
 The payment is made with the session, not by the first visit of its page: so a session always has
 exactly one, the merchant can name it from the first second, and every guard of payments holds.
@@ -20,7 +20,7 @@ from payments import public_ids
 from payments.amounts import check_amount_limits
 from payments.clock import now_utc
 from payments.exceptions import InvalidParameter, UnexpectedState
-from payments.models import CheckoutSession, Operation, PaymentIntent
+from payments.models import CheckoutSession, Operation, PaymentIntent, SetupIntent
 from payments.objects.payment_intent import payment_intent_object
 from payments.public_ids import created_at_of
 from payments.selectors.checkout import sessions
@@ -96,16 +96,47 @@ def create_session(
     `metadata[order_id]` of the session guards the payment's order as its own would. Raises
     InvalidParameter, AmountRefused and ResourceMissing (customer).
     """
-    expires_at = _expiry(page.expires_at)
     intent = new_intent(tx, total_of(lines), _with_order(details, page), None)
-    session_id = new_row_id()
-    intent.checkout_session_id = session_id
+    session = new_session(intent, page, lines)
+    created = EventDraft("payment_intent.created", payment_intent_object(intent))
+    events = events_of(intent, [created], tx.caller)
+    Batch().insert(intent).insert(session).insert(*events).execute()
+    return Subject(intent=intent)
+
+
+@command
+def expire_session(tx: CommandTx, *, session_id: UUID) -> Operation | Subject:
+    """End an open session: its payment is canceled, and an open challenge with it.
+
+    Raises UnexpectedState if it is not open, and OperationUnderWay (repeat later).
+    """
+    intent = tx.lock_intent(_intent_id_of(tx, session_id))
+    require_open(CheckoutSession.objects.get(pk=session_id))
+    return cancel_locked(tx, intent, "abandoned")
+
+
+def session_of(subject: PaymentIntent | SetupIntent) -> CheckoutSession:
+    """The session of a payment or setup intent that has one, as it now stands."""
+    assert subject.checkout_session_id is not None, "it belongs to a session"
+    return CheckoutSession.objects.get(pk=subject.checkout_session_id)
+
+
+def new_session(
+    subject: PaymentIntent | SetupIntent, page: Page, lines: Sequence[Line] = ()
+) -> CheckoutSession:
+    """The session as it is to be inserted; names itself in its new payment or setup intent.
+
+    Raises InvalidParameter (expires_at).
+    """
+    expires_at, session_id = _expiry(page.expires_at), new_row_id()
+    subject.checkout_session_id = session_id
     created_at = created_at_of(session_id)
-    session = CheckoutSession(
+    return CheckoutSession(
         id=session_id,
-        merchant_id=intent.merchant_id,
-        livemode=intent.livemode,
-        intent_id=intent.id,
+        merchant_id=subject.merchant_id,
+        livemode=subject.livemode,
+        intent_id=subject.id if isinstance(subject, PaymentIntent) else None,
+        setup_intent_id=subject.id if isinstance(subject, SetupIntent) else None,
         payment_link_id=page.payment_link_id,
         token=secrets.token_urlsafe(24),
         line_items=[line.stored() for line in lines],
@@ -121,32 +152,15 @@ def create_session(
         created_at=created_at,
         updated_at=created_at,
     )
-    created = EventDraft("payment_intent.created", payment_intent_object(intent))
-    events = events_of(intent, [created], tx.caller)
-    Batch().insert(intent).insert(session).insert(*events).execute()
-    return Subject(intent=intent)
 
 
-@command
-def expire_session(tx: CommandTx, *, session_id: UUID) -> Operation | Subject:
-    """End an open session: its payment is canceled, and an open challenge with it.
-
-    Raises UnexpectedState if it is not open, and OperationUnderWay (repeat later).
-    """
-    intent = tx.lock_intent(_intent_id_of(tx, session_id))
-    session = CheckoutSession.objects.get(pk=session_id)
+def require_open(session: CheckoutSession) -> None:
+    """Refuse to end what has ended; raises UnexpectedState."""
     if session.status != CheckoutStatus.OPEN:
         raise UnexpectedState(
             f"Only an open Checkout Session can be expired. This one is {session.status}.",
             code="checkout_session_unexpected_state",
         )
-    return cancel_locked(tx, intent, "abandoned")
-
-
-def session_of(intent: PaymentIntent) -> CheckoutSession:
-    """The session of a payment that has one, as it now stands."""
-    assert intent.checkout_session_id is not None, "it is a payment of a session"
-    return CheckoutSession.objects.get(pk=intent.checkout_session_id)
 
 
 def _intent_id_of(tx: CommandTx, session_id: UUID) -> UUID:

@@ -10,8 +10,14 @@ from django.db import IntegrityError
 
 from ledger.database.statements import Batch
 from payments import public_ids
-from payments.exceptions import OperationUnderWay, OrderAlreadyPaid, UnexpectedState
-from payments.models import Operation, PaymentIntent
+from payments.exceptions import (
+    OperationUnderWay,
+    OrderAlreadyPaid,
+    SetupRefused,
+    UnexpectedState,
+)
+from payments.models import Operation, PaymentIntent, SetupIntent
+from payments.objects.setup_intent import setup_intent_object
 from payments.services.callers.caller import Caller
 
 CHECKOUT_ACTOR: Final = "customer:checkout"
@@ -36,11 +42,17 @@ def write_charge(batch: Batch, operation: Operation) -> None:
         raise
 
 
-def require_own_page(intent: PaymentIntent, caller: Caller) -> None:
-    """Refuse to charge or change a payment of a checkout session by another way than its page."""
+def require_own_page(intent: PaymentIntent | SetupIntent, caller: Caller) -> None:
+    """Refuse to confirm or change what belongs to a checkout session, except by its page."""
     if intent.checkout_session_id is None or caller.actor == CHECKOUT_ACTOR:
         return
     session = public_ids.encode(public_ids.CHECKOUT_SESSION, intent.checkout_session_id)
+    if isinstance(intent, SetupIntent):
+        raise SetupRefused(
+            f"This SetupIntent belongs to the Checkout Session {session}: its customer confirms it "
+            "on the session's page. To end it, expire the session or cancel the SetupIntent.",
+            setup_intent=setup_intent_object(intent),
+        )
     raise UnexpectedState(
         f"This PaymentIntent belongs to the Checkout Session {session}: its customer pays on the "
         "session's page. To end it, expire the session or cancel the PaymentIntent.",

@@ -24,6 +24,7 @@ from payments.public_ids import created_at_of
 from payments.selectors.scope import SETUP_INTENT, refuse_missing
 from payments.selectors.setups import setup_intents
 from payments.services.callers.caller import Caller, SetupSubject
+from payments.services.commands.charge_guards import require_own_page
 from payments.services.commands.intent_details import customer_id_of
 from payments.services.commands.payment_methods import (
     NewMethod,
@@ -41,6 +42,7 @@ from payments.services.commands.setup_checks import (
 from payments.services.commands.transaction import CommandTx
 from payments.services.idempotency import keys
 from payments.services.outbox.events import EventDraft, events_of
+from payments.services.outcomes.checkout_sessions import drafts_of_setup_session
 from payments.services.outcomes.setups import ATTEMPT_FIELDS, SETUP_FIELDS, withdraw
 from payments.services.psp_gateway.references import return_link
 from payments.services.recovery import setups as recovery
@@ -105,9 +107,11 @@ def create_setup_intent(
     """
     earlier = _earlier_attempt(tx)
     if earlier is not None:
-        return _resumed(tx, earlier) or _try_again(tx, _locked(tx.caller, earlier.setup_intent_id))
+        return _resumed(tx, earlier) or _try_again(
+            tx, locked_setup(tx.caller, earlier.setup_intent_id)
+        )
     method, batch = prepared_method(tx.prepared), Batch()
-    setup = _new_setup(tx, usage, details, method)
+    setup = new_setup(tx, usage, details, method)
     if method is not None and method._state.adding:
         batch.insert(method)
     created = EventDraft("setup_intent.created", setup_intent_object(setup))
@@ -130,9 +134,11 @@ def update_setup_intent(
 
     Raises SetupRefused, InvalidParameter and ResourceMissing.
     """
-    setup = _locked(tx.caller, setup_intent_id)
+    setup = locked_setup(tx.caller, setup_intent_id)
     method = prepared_method(tx.prepared)
     given = {name for name in details.__slots__ if getattr(details, name) is not None}
+    if method is not None or not given <= _ALWAYS_CHANGEABLE:
+        require_own_page(setup, tx.caller)
     if setup.status not in _WAITING and (method is not None or not given <= _ALWAYS_CHANGEABLE):
         raise _refused(setup, "change this setup, except its description and metadata,")
     batch = Batch()
@@ -162,11 +168,12 @@ def confirm_setup_intent(
     While the customer is at a challenge, another method replaces the open attempt. Raises
     SetupRefused, OperationUnderWay (repeat later), InvalidParameter and the refusals of the key.
     """
-    setup = _locked(tx.caller, setup_intent_id)
+    setup = locked_setup(tx.caller, setup_intent_id)
     resumed = _resumed(tx, _earlier_attempt(tx))
     if resumed is not None:
         return resumed
     method, batch = prepared_method(tx.prepared), Batch()
+    require_own_page(setup, tx.caller)
     _require_not_under_way(setup)
     at_challenge = setup.status == SetupStatus.REQUIRES_ACTION
     if not (setup.status in _WAITING or (at_challenge and method is not None)):
@@ -187,7 +194,12 @@ def cancel_setup_intent(tx: CommandTx, *, setup_intent_id: UUID, reason: str = "
 
     Raises SetupRefused, and OperationUnderWay (repeat later).
     """
-    setup, batch = _locked(tx.caller, setup_intent_id), Batch()
+    return cancel_locked_setup(tx, locked_setup(tx.caller, setup_intent_id), reason)
+
+
+def cancel_locked_setup(tx: CommandTx, setup: SetupIntent, reason: str) -> SetupSubject:
+    """Cancel a setup intent that this transaction has locked; as `cancel_setup_intent`."""
+    batch = Batch()
     _require_not_under_way(setup)
     if setup.status not in (*_WAITING, SetupStatus.REQUIRES_ACTION):
         raise _refused(setup, "cancel this setup")
@@ -197,7 +209,8 @@ def cancel_setup_intent(tx: CommandTx, *, setup_intent_id: UUID, reason: str = "
     setup.next_action_url = ""
     setup.updated_at = now_utc()
     draft = EventDraft("setup_intent.canceled", setup_intent_object(setup))
-    batch.insert(*events_of(setup, [draft], tx.caller)).update(setup, SETUP_FIELDS).execute()
+    events = events_of(setup, [draft, *drafts_of_setup_session(setup)], tx.caller)
+    batch.insert(*events).update(setup, SETUP_FIELDS).execute()
     return SetupSubject(setup_intent=setup)
 
 
@@ -211,9 +224,10 @@ def _try_again(tx: CommandTx, setup: SetupIntent) -> SetupAttempt:
     return _attempt(tx, setup, method, batch)
 
 
-def _new_setup(
+def new_setup(
     tx: CommandTx, usage: str, details: SetupDetails, method: PaymentMethod | None
 ) -> SetupIntent:
+    """The setup intent as it is to be inserted; raises InvalidParameter and ResourceMissing."""
     caller, created_at = tx.caller, created_at_of(tx.new_intent_id)
     setup = SetupIntent(
         id=tx.new_intent_id,
@@ -342,7 +356,7 @@ def _resumed(tx: CommandTx, earlier: SetupAttempt | None) -> EarlierAttempt | No
     return EarlierAttempt(earlier.id)
 
 
-def _locked(caller: Caller, setup_intent_id: UUID) -> SetupIntent:
+def locked_setup(caller: Caller, setup_intent_id: UUID) -> SetupIntent:
     """The caller's setup intent, locked until the transaction ends; raises ResourceMissing."""
     rows = setup_intents(caller.scope).select_for_update(of=("self",))
     setup = rows.filter(pk=setup_intent_id).first()

@@ -1,4 +1,4 @@
-"""Lets a checkout session follow its payment: what became of it ends the session, with its event.
+"""Lets a checkout session follow its payment or setup intent: the end of that ends it.
 
 In the transaction that changes the payment. Lock order: intent, then session. PostgreSQL holds the
 same at the end of that transaction (`payments/sql/sessions_follow_their_payment.sql`).
@@ -10,10 +10,10 @@ from typing import Final
 
 from ledger.database.statements import Batch
 from payments.clock import now_utc
-from payments.models import BankDecision, CheckoutSession, PaymentIntent
+from payments.models import BankDecision, CheckoutSession, PaymentIntent, SetupIntent
 from payments.objects.checkout_session import checkout_session_object
 from payments.services.outbox.events import EventDraft
-from payments.states import CheckoutStatus, IntentStatus
+from payments.states import CheckoutStatus, IntentStatus, SetupStatus
 
 _FIELDS: Final = ("status", "bank_decision", "next_expiry_at", "completed_at", "updated_at")
 _PAID: Final = frozenset(
@@ -34,13 +34,34 @@ def drafts_of_session(intent: PaymentIntent, *, bank_decides: bool = False) -> l
     if intent.checkout_session_id is None:
         return []
     session = CheckoutSession.objects.select_for_update().get(pk=intent.checkout_session_id)
-    event = _follow(session, intent, bank_decides=bank_decides)
+    return _written(session, _follow(session, intent, bank_decides=bank_decides), intent)
+
+
+def drafts_of_setup_session(setup: SetupIntent) -> list[EventDraft]:
+    """The same of a changed, locked setup intent: kept, or canceled."""
+    if setup.checkout_session_id is None:
+        return []
+    session = CheckoutSession.objects.select_for_update().get(pk=setup.checkout_session_id)
+    if session.status != CheckoutStatus.OPEN:
+        return []
+    event = ""
+    if setup.status == SetupStatus.SUCCEEDED:
+        event = _complete(session)
+    elif setup.status == SetupStatus.CANCELED:
+        event = _expire(session)
+    return _written(session, event, setup)
+
+
+def _written(
+    session: CheckoutSession, event: str, subject: PaymentIntent | SetupIntent
+) -> list[EventDraft]:
+    """The event of a session that ended, which is written; nothing of one that did not."""
     if not event:
         return []
     session.updated_at = now_utc()
     # Written at once: the answer of the request, rendered before the rest is written, shows it.
     Batch().update(session, _FIELDS).execute()
-    return [EventDraft(event, checkout_session_object(session, intent))]
+    return [EventDraft(event, checkout_session_object(session, subject))]
 
 
 def _follow(session: CheckoutSession, intent: PaymentIntent, *, bank_decides: bool) -> str:
@@ -60,12 +81,20 @@ def _follow(session: CheckoutSession, intent: PaymentIntent, *, bank_decides: bo
 
 def _follow_open(session: CheckoutSession, intent: PaymentIntent, *, bank_decides: bool) -> str:
     if intent.status == IntentStatus.CANCELED:
-        session.expire()
-        return "checkout.session.expired"
+        return _expire(session)
     awaited = bank_decides and intent.status == IntentStatus.PROCESSING
     if not awaited and intent.status not in _PAID:
         return ""
+    session.bank_decision = BankDecision.AWAITED if awaited else BankDecision.NONE
+    return _complete(session)
+
+
+def _complete(session: CheckoutSession) -> str:
     session.complete()
     session.completed_at = now_utc()
-    session.bank_decision = BankDecision.AWAITED if awaited else BankDecision.NONE
     return "checkout.session.completed"
+
+
+def _expire(session: CheckoutSession) -> str:
+    session.expire()
+    return "checkout.session.expired"

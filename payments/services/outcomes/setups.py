@@ -25,6 +25,7 @@ from payments.services.outcomes.check_schedule import (
     CHECK_SCHEDULE_SECONDS,
     unknown_if_lease_passed,
 )
+from payments.services.outcomes.checkout_sessions import drafts_of_setup_session
 from payments.services.outcomes.saved_methods import keep_method
 from payments.states import SetupAttemptStatus
 from psp_adapters.contract.operations import REQUEST_REFUSED, Outcome
@@ -74,9 +75,10 @@ class _Change:
         self.emit("setup_intent.setup_failed")
 
     def emit(self, type_: str) -> None:
-        """Write an event with the setup intent as it stands."""
+        """Write an event with the setup intent as it stands, and that of its session's end."""
         draft = EventDraft(type_, setup_intent_object(self.setup))
-        self.batch.insert(*events_of(self.setup, [draft], self.caller))
+        drafts = [draft, *drafts_of_setup_session(self.setup)]
+        self.batch.insert(*events_of(self.setup, drafts, self.caller))
 
 
 def record_setup(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -12,7 +11,7 @@ from payments.clock import now_utc
 from payments.models import CheckoutSession, PaymentIntent
 from payments.services.automatic_actions.expired_sessions import expire_due_sessions
 from payments.services.recovery.sweep import resolve_operation
-from payments.tests.checkout.visits import LINES, Visit, create, visit
+from payments.tests.checkout.visits import LINES, create, make_due, visit
 from payments.tests.support.api_client import api_of
 from payments.tests.support.shop import Shop
 
@@ -168,11 +167,3 @@ def test_postgresql_holds_a_session_to_its_payment(
             "UPDATE payments_checkout_session SET status = %s, next_expiry_at = NULL", [status]
         )
     assert visitor.row.status == "open"
-
-
-def make_due(*visitors: Visit) -> None:
-    """Their time is over, and a worker has not seen it yet."""
-    ids = [visitor.row.pk for visitor in visitors]
-    CheckoutSession.objects.filter(pk__in=ids).update(
-        next_expiry_at=now_utc() - timedelta(seconds=1)
-    )

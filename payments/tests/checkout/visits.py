@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.test import Client
 
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import CheckoutSession, Event, PaymentIntent
 from payments.tests.support.api_client import ApiClient, Reply, api_of
 from payments.tests.support.shop import Shop
@@ -36,11 +38,11 @@ class Visit:
     @property
     def row(self) -> CheckoutSession:
         key = public_ids.decode(public_ids.CHECKOUT_SESSION, self.id)
-        return CheckoutSession.objects.select_related("intent").get(pk=key)
+        return CheckoutSession.objects.select_related("intent", "setup_intent").get(pk=key)
 
     @property
     def intent(self) -> PaymentIntent:
-        return self.row.intent
+        return self.row.payment
 
     def look(self, **headers: str) -> Any:
         """The page, as the server answers it."""
@@ -88,3 +90,11 @@ def visit(shop: Shop, **more: Any) -> Visit:
     made = create(api_of(shop), **{"metadata": {"order_id": shop.order_id}, **more})
     assert made.status == 200, made.body
     return Visit(shop, made.body["id"], made.body["url"])
+
+
+def make_due(*visitors: Visit) -> None:
+    """Their time is over, and a worker has not seen it yet."""
+    ids = [visitor.row.pk for visitor in visitors]
+    CheckoutSession.objects.filter(pk__in=ids).update(
+        next_expiry_at=now_utc() - timedelta(seconds=1)
+    )

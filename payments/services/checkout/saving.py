@@ -1,0 +1,49 @@
+"""Keeps the payment method that a customer left on the page of a session in mode `setup`."""
+
+from __future__ import annotations
+
+from payments.models import CheckoutSession
+from payments.services.callers.caller import CommandRequest
+from payments.services.checkout.attempts import (
+    CARD,
+    NotCharged,
+    caller_of_page,
+    nothing_to_render,
+    reasons_of_refusals,
+    require_attempt,
+    return_url_of,
+)
+from payments.services.commands import confirm_setup_intent
+from payments.services.commands.setup_intents import SetupDetails
+from payments.services.psp_gateway import accounts
+
+
+def keepable_methods(session: CheckoutSession) -> tuple[str, ...]:
+    """The types of payment methods that the page can keep: cards, where the PSP has its fields."""
+    setup = session.subject
+    can = accounts.capabilities_of(setup.psp_account_id)
+    return (CARD,) if can.hosted_fields and CARD in setup.payment_method_types else ()
+
+
+def keep(
+    session: CheckoutSession, *, method_type: str, token: str, attempt: int, request_id: str
+) -> None:
+    """Have the PSP verify the card once for this attempt; the rows say what came of it.
+
+    Raises NotCharged if nothing was done, and never anything else for what a customer, another
+    tab or the PSP may do.
+    """
+    if method_type not in keepable_methods(session) or not token:
+        raise NotCharged("method_not_offered")
+    require_attempt(session, attempt)
+    request = CommandRequest(
+        caller_of_page(session, f"{method_type} {token}", attempt=attempt, request_id=request_id),
+        render=nothing_to_render,
+    )
+    with reasons_of_refusals():
+        confirm_setup_intent(
+            request,
+            setup_intent_id=session.subject.id,
+            payment_method=token,
+            details=SetupDetails(return_url=return_url_of(session)),
+        )
