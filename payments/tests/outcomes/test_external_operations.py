@@ -334,6 +334,7 @@ def test_an_external_operation_is_never_sent(shop: Shop) -> None:
 def test_postgresql_refuses_an_external_operation_in_a_status_before_sending(shop: Shop) -> None:
     intent_id = sold(shop)
     [charge] = shop.operations(intent_id)
+    charge.charge_id = charge.id
     charge.id, charge.psp_key, charge.psp_id = (
         uuid_of(intent_id),
         external_operation_key("authorize", "x"),
