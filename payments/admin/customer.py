@@ -80,7 +80,7 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("expiry", "funding"),
             ("country", "detached_at"),
             ("psp_account", "shown_token"),
-            "network_transaction_id",
+            ("network_transaction_id", "shown_stored"),
             ("created_at", "updated_at"),
         ),
         group("From the merchant", ("shown_billing", "shown_metadata")),
@@ -88,6 +88,7 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     owner = linked("customer", public_ids.CUSTOMER, "customer_id")
     shown_token = column("token", "token", display.masked)
+    shown_stored = column("token since it was kept", "stored_token", display.masked)
     shown_billing = column("billing details", "billing_details", display.shown_json)
     shown_metadata = column("metadata", "metadata", display.shown_json)
 

@@ -111,6 +111,8 @@ class PaymentMethod(WithPublicId, MerchantOwned):
     )
     network_transaction_id = models.CharField(max_length=128, blank=True, default="", db_default="")
     """The card network's id of the customer's agreement to later payments; the latest one."""
+    stored_token = models.CharField(max_length=255, blank=True, default="", db_default="")
+    """What charges it since it was kept; empty: the token does."""
     event_seq = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -131,7 +133,16 @@ class PaymentMethod(WithPublicId, MerchantOwned):
                 name="payment_method_token_is_no_number",
             ),
             models.CheckConstraint(
+                condition=~models.Q(stored_token__regex=r"^[0-9 -]{12,23}$"),
+                name="payment_method_stored_token_is_no_number",
+            ),
+            models.CheckConstraint(
                 condition=models.Q(last4__regex=r"^([0-9]{4})?$"),
                 name="payment_method_last4",
             ),
         ]
+
+    @property
+    def charged_token(self) -> str:
+        """The token that charges it now."""
+        return self.stored_token or self.token

@@ -177,6 +177,12 @@ class PspAdapter(Protocol):
         """
         return None
 
+    def release_stored(self, stored_token: str, *, deadline_seconds: float) -> None:
+        """Have the PSP charge a kept method (`stored_token`) no more; released before is released.
+
+        Raises PspUnavailable. An adapter whose results name stored tokens overrides it.
+        """
+
     def hosted_fields(self, *, page_origin: str, deadline_seconds: float) -> HostedFields:
         """Describe the card fields for pages of this origin, which the PSP is told where it must.
 

@@ -142,7 +142,7 @@ class PspResult(StoredText):
     """A PSP's answer on one operation, in the contract's terms."""
 
     TEXTS: ClassVar = {"code": 64, "decline_code": 64, "message": 500, "detail": 500}
-    IDS: ClassVar = ("psp_id", "psp_payment_id", "network_transaction_id")
+    IDS: ClassVar = ("psp_id", "psp_payment_id", "network_transaction_id", "stored_token")
     LINKS: ClassVar = {"redirect_url": 2048}
 
     outcome: Outcome
@@ -170,6 +170,8 @@ class PspResult(StoredText):
     """The PSP pays out what was captured without its usual delay."""
     network_transaction_id: str = ""
     """AUTHORIZE with `save_for`: by this id the card network finds the customer's agreement."""
+    stored_token: str = ""
+    """AUTHORIZE with `save_for`: what charges the method from now on; empty: its token does."""
     retry_after_seconds: float | None = None
     """NOT_SENT by a rate limit: when to send again. UNKNOWN: when to look up, if known."""
     refused_by_us: bool = False

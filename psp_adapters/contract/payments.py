@@ -51,7 +51,7 @@ class PspOperation(StoredText):
         "decline_code": 64,
         "message": 500,
     }
-    IDS: ClassVar = ("psp_id",)
+    IDS: ClassVar = ("psp_id", "network_transaction_id", "stored_token")
 
     kind: PspOperationKind
     psp_id: str
@@ -69,6 +69,9 @@ class PspOperation(StoredText):
     """DECLINED: an error code of the merchant API, as in `PspResult`."""
     decline_code: str = ""
     message: str = ""
+    network_transaction_id: str = ""
+    """AUTHORIZE that kept its method, as in `PspResult`, and so is the next."""
+    stored_token: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,13 +43,15 @@ class SetupResult(StoredText):
     """A PSP's answer on one setup; every doubt is UNKNOWN. It is never PENDING."""
 
     TEXTS: ClassVar = {"code": 64, "decline_code": 64, "message": 500, "detail": 500}
-    IDS: ClassVar = ("psp_id", "network_transaction_id")
+    IDS: ClassVar = ("psp_id", "network_transaction_id", "stored_token")
     LINKS: ClassVar = {"redirect_url": 2048}
 
     outcome: Outcome
     psp_id: str = ""
     network_transaction_id: str = ""
     """SUCCEEDED: by this id the card network finds the customer's agreement to later payments."""
+    stored_token: str = ""
+    """SUCCEEDED: what charges the method from now on; empty: its token does, as before."""
     code: str = ""
     """DECLINED: an error code of the merchant API, as in `PspResult`."""
     decline_code: str = ""

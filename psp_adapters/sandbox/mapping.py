@@ -263,6 +263,7 @@ def _operation_of(view: Json) -> PspOperation:
         code=code,
         decline_code=decline_code,
         message=message,
+        network_transaction_id=str(view.get("network_transaction_id") or ""),
     )
 
 

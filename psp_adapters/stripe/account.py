@@ -34,6 +34,7 @@ CAPABILITIES: Final = Capabilities(
     holdable_method_types=frozenset({"card"}),
     redirect_method_types=frozenset({"ideal"}),
     bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
+    reusable_method_types=frozenset({"card"}),
     requests_three_d_secure=True,
     disputes=True,
     settlement_reports=True,

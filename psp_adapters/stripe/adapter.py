@@ -39,8 +39,18 @@ from psp_adapters.contract.payments import (
     refuse_card_number,
 )
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import AnswerUnknown, NotSent
-from psp_adapters.stripe import account, disputes, intents, look_ups, mapping, reports, webhook
+from psp_adapters.stripe import (
+    account,
+    dispute_responses,
+    intents,
+    look_ups,
+    mapping,
+    reports,
+    saved_cards,
+    webhook,
+)
 from psp_adapters.stripe.connection import WITH_CHARGE, Connection, Transport, in_path
 from psp_adapters.stripe.mapping import Json
 
@@ -97,8 +107,20 @@ class StripeAdapter(PspAdapter):
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Authorize a payment with a token, or charge it at once."""
-        if not mapping.is_token(request.token):
+        if not mapping.is_chargeable(request.token):
             return mapping.refused_unsent("the token has not the form of one")
+        end = time.monotonic() + deadline_seconds
+        customer, _ = mapping.token_parts(request.token)
+        if request.save_for and not customer:
+            try:
+                customer = saved_cards.new_customer(
+                    self._connection,
+                    psp_key=request.psp_key,
+                    reference=request.reference,
+                    deadline_seconds=deadline_seconds,
+                )
+            except saved_cards.CustomerNotMade as error:
+                return mapping.not_sent(f"not sent: {error}", error.retry_after_seconds)
 
         def read(view: Json) -> PspResult:
             intent = intents.Intent(view)
@@ -106,9 +128,12 @@ class StripeAdapter(PspAdapter):
                 raise Contradiction("another reference")
             return intents.authorization_of(intent)
 
-        body = mapping.authorize_body(request)
+        body = mapping.authorize_body(request, customer=customer)
         return self._send(
-            request, lambda o: self._api.payment_intents.create(body, o), read, deadline_seconds
+            request,
+            lambda o: self._api.payment_intents.create(body, o),
+            read,
+            end - time.monotonic(),
         )
 
     def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
@@ -243,20 +268,31 @@ class StripeAdapter(PspAdapter):
             raise UnknownToken
         return readable(mapping.token_of, view_of(answer), token=token)
 
+    def set_up(self, request: SetupRequest, *, deadline_seconds: float) -> SetupResult:
+        """Verify a card for later payments with a setup intent, and a customer of its own."""
+        return saved_cards.set_up(self._connection, request, deadline_seconds=deadline_seconds)
+
+    def look_up_setup(self, query: SetupLookUp, *, deadline_seconds: float) -> SetupResult | None:
+        return saved_cards.look_up(self._connection, query, deadline_seconds=deadline_seconds)
+
+    def release_stored(self, stored_token: str, *, deadline_seconds: float) -> None:
+        """Detach the card from its customer at Stripe; raises PspUnavailable."""
+        saved_cards.release(self._connection, stored_token, deadline_seconds=deadline_seconds)
+
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
-        path, expand = in_path(psp_dispute_id), {"expand": ["payment_intent"]}
-        answer = self._connection.get(
-            lambda: self._api.disputes.retrieve(path, expand), deadline_seconds=deadline_seconds
+        return dispute_responses.look_up(
+            self._connection, psp_dispute_id, deadline_seconds=deadline_seconds
         )
-        if answer.status == 404:
-            return None
-        return readable(disputes.dispute_of, view_of(answer), psp_dispute_id=psp_dispute_id)
 
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        return self._respond(request, deadline_seconds, accepts=False)
+        return dispute_responses.send(
+            self._connection, request, accepts=False, deadline_seconds=deadline_seconds
+        )
 
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        return self._respond(request, deadline_seconds, accepts=True)
+        return dispute_responses.send(
+            self._connection, request, accepts=True, deadline_seconds=deadline_seconds
+        )
 
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float
@@ -303,56 +339,6 @@ class StripeAdapter(PspAdapter):
     def close(self) -> None:
         """Close idle connections."""
         self._connection.close()
-
-    def _respond(
-        self, request: DisputeRequest, deadline_seconds: float, *, accepts: bool
-    ) -> DisputeResult:
-        """Answer a dispute, once it is looked up: Stripe takes no stage, and closes any dispute."""
-        end = time.monotonic() + deadline_seconds
-        try:
-            shown = self.look_up_dispute(request.psp_dispute_id, deadline_seconds=deadline_seconds)
-        except PspUnavailable as error:
-            return disputes.not_sent(f"not sent: the dispute's state is unknown ({error})")
-        known = disputes.result_before_sending(request, shown, accepts=accepts)
-        if known is not None:
-            return known
-        path = in_path(request.psp_dispute_id)
-        body = disputes.response_body(request, accepts=accepts)
-        result = self._send_response(
-            request,
-            lambda o: self._api.disputes.update(path, body, o),
-            end,
-            is_note=accepts,
-        )
-        if not accepts:
-            return result
-        if result.outcome is Outcome.UNKNOWN:
-            return disputes.not_sent(f"not sent: storing the note of the response {result.detail}")
-        if result.outcome is not Outcome.SUCCEEDED:
-            return result
-        return self._send_response(
-            replace(request, psp_key=f"{request.psp_key}:close"),
-            lambda o: self._api.disputes.close(path, disputes.EXPAND, o),
-            end,
-        )
-
-    def _send_response(
-        self,
-        request: DisputeRequest,
-        call: Callable[[Any], Any],
-        end: float,
-        *,
-        is_note: bool = False,
-    ) -> DisputeResult:
-        try:
-            answer = self._connection.post(
-                call, key=request.psp_key, deadline_seconds=end - time.monotonic()
-            )
-        except NotSent as error:
-            return disputes.not_sent(f"not sent: {error}")
-        except AnswerUnknown as error:
-            return disputes.unknown(f"no whole answer: {error}")
-        return disputes.result_of_answer(request, answer, is_note=is_note)
 
     def _send(
         self,

@@ -21,6 +21,7 @@ from psp_adapters.stripe.mapping import (
     Note,
     decline_of,
     id_of_note,
+    kept_token,
     moment_of,
     money_of,
     notes_of,
@@ -108,6 +109,18 @@ class Intent:
         return None if until is None else moment_of(until)
 
     @property
+    def kept_token(self) -> str:
+        """The token from now on of a card that it keeps; empty if it keeps none."""
+        keeps = self._view.get("setup_future_usage") and self.was_authorized
+        return kept_token(self._view) if keeps else ""
+
+    @property
+    def network_transaction_id(self) -> str:
+        """By this id the card network finds the customer's agreement, if Stripe says it."""
+        card = (self._charge.get("payment_method_details") or {}).get("card") or {}
+        return str(card.get("network_transaction_id") or "") if self.kept_token else ""
+
+    @property
     def outcome(self) -> Outcome:
         """Of the AUTHORIZE operation."""
         if self.is_canceled and self.was_authorized:
@@ -164,6 +177,8 @@ def authorization_of(intent: Intent) -> PspResult:
         redirect_url=intent.redirect_url if outcome is Outcome.REQUIRES_ACTION else "",
         expires_at=intent.expires_at,
         held=intent.held,
+        network_transaction_id=intent.network_transaction_id,
+        stored_token=intent.kept_token,
     )
 
 
@@ -260,6 +275,8 @@ def _first(intent: Intent) -> PspOperation:
         code=result.code,
         decline_code=result.decline_code,
         message=result.message,
+        network_transaction_id=result.network_transaction_id,
+        stored_token=result.stored_token,
     )
 
 

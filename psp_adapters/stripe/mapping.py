@@ -47,6 +47,8 @@ BARE_METHOD: Final = "method:"
 REFERENCE: Final = "reference"
 """The key in the metadata of an intent or a refund that holds our reference of it."""
 _TOKEN: Final = re.compile(r"(?:pm|card|src)_[A-Za-z0-9_]{1,120}")
+_KEPT_TOKEN: Final = re.compile(r"(cus_[A-Za-z0-9_]{1,60})/((?:pm|card|src)_[A-Za-z0-9_]{1,60})")
+"""Of a card that was kept: its customer at Stripe, and the payment method."""
 _NOTE: Final = re.compile(r"(increment|capture|void) ([0-9]{1,12})( more)?")
 _OUR_REFERENCE: Final = re.compile(r"op_[A-Za-z][A-Za-z0-9]{21}")
 """Alone a key of this form is a note: texts of the merchant are metadata of the same intent."""
@@ -77,15 +79,37 @@ def redacted(text: str) -> str:
 
 
 def is_token(token: str) -> bool:
-    """Whether it has the form of a token that can be charged; nothing else is sent."""
+    """Whether it has the form of a token that a merchant may name."""
     return bool(_TOKEN.fullmatch(token)) or token.startswith(BARE_METHOD)
 
 
-def authorize_body(request: PspRequest) -> Json:
-    """The body of POST /v1/payment_intents, confirmed at once."""
+def is_chargeable(token: str) -> bool:
+    """Whether it has the form of a token that can be charged; nothing else is sent."""
+    return is_token(token) or bool(_KEPT_TOKEN.fullmatch(token))
+
+
+def token_parts(token: str) -> tuple[str, str]:
+    """The customer and the payment method of a token; no customer if the card was not kept."""
+    match = _KEPT_TOKEN.fullmatch(token)
+    return (match[1], match[2]) if match else ("", token)
+
+
+def kept_token(view: Json) -> str:
+    """The token from now on of the card that an intent keeps; empty if it does not say."""
+    token = f"{view.get('customer')}/{view.get('payment_method')}"
+    return token if _KEPT_TOKEN.fullmatch(token) else ""
+
+
+def authorize_body(request: PspRequest, *, customer: str = "") -> Json:
+    """The body of POST /v1/payment_intents, confirmed at once.
+
+    `customer` is that of a card that is, or will be, kept.
+    """
     bare = request.token.removeprefix(BARE_METHOD) if request.token.startswith(BARE_METHOD) else ""
     method: Json = (
-        {"payment_method_data": {"type": bare}} if bare else {"payment_method": request.token}
+        {"payment_method_data": {"type": bare}}
+        if bare
+        else {"payment_method": token_parts(request.token)[1]}
     )
     body: Json = {
         "amount": AMOUNTS.to_psp(request.amount),
@@ -97,13 +121,21 @@ def authorize_body(request: PspRequest) -> Json:
         "metadata": {**_texts_of(request), REFERENCE: request.reference},
         "expand": ["latest_charge"],
     }
-    if not request.challenge_allowed:
+    body |= _agreement_of(request, customer)
+    if request.off_session:
+        body["off_session"] = True
+    elif not request.challenge_allowed:
         body["error_on_requires_action"] = True
     elif request.return_url:
         body["return_url"] = request.return_url
     if not bare and (card := _card_options(request)):
         body["payment_method_options"] = {"card": card}
     return body
+
+
+def _agreement_of(request: PspRequest, customer: str) -> Json:
+    said: Json = {"customer": customer} if customer else {}
+    return {**said, "setup_future_usage": request.save_for} if request.save_for else said
 
 
 def _texts_of(request: PspRequest) -> dict[str, str]:
@@ -199,9 +231,13 @@ def intent_id_of(psp_id: str) -> str:
     return psp_id.partition("/")[0]
 
 
-def not_sent(detail: str) -> PspResult:
+def not_sent(detail: str, retry_after_seconds: float | None = None) -> PspResult:
     """It certainly did not happen."""
-    return PspResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
+    return PspResult(
+        outcome=Outcome.NOT_SENT,
+        detail=redacted(detail),
+        retry_after_seconds=retry_after_seconds,
+    )
 
 
 def unknown(detail: str, *, contradicts_us: bool = False) -> PspResult:

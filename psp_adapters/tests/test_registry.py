@@ -89,7 +89,8 @@ def test_an_account_at_adyen_needs_its_name_and_what_its_look_ups_read() -> None
 
 
 def test_a_psp_that_keeps_no_methods_refuses_every_setup() -> None:
-    adapter = new_adapter("stripe", {"api_key": KEY}, livemode=False)
+    credentials = {"api_key": "key", "merchant_account": "ShopECOM"}
+    adapter = new_adapter("adyen", credentials, livemode=False, stored=Kept())
     assert adapter.capabilities.reusable_method_types == frozenset()
     asked = SetupRequest(psp_key="k", reference="r", token="pm_card_visa", usage="off_session")
     result = adapter.set_up(asked, deadline_seconds=1)

@@ -333,7 +333,7 @@ def _charge(
     operation.payment_method_id = chosen.id
     operation.payment_method_details = charge_snapshot(chosen, intent)
     operation.purchase_details = purchase_of(intent)
-    operation.token = chosen.token
+    operation.token = chosen.charged_token
     operation.capture_now = intent.capture_method != "manual"
     operation.challenge_allowed = confirmation.challenge_allowed
     operation.save_for = intent.setup_future_usage

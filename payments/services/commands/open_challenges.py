@@ -59,7 +59,7 @@ def is_confirmed_again(intent: PaymentIntent, method: PaymentMethod | None) -> b
         return False
     assert intent.latest_charge_id is not None, "an attempt was begun"
     charge = Operation.objects.get(pk=intent.latest_charge_id)
-    same_method = method is None or method.token == charge.token
+    same_method = method is None or charge.token in (method.token, method.stored_token)
     return same_method and charge.reversal_due_at is None
 
 
@@ -73,7 +73,7 @@ def void_of_challenge(
     """
     assert intent.latest_charge_id is not None, "a challenge is one of a charge"
     charges = intent.operations.filter(pk=intent.latest_charge_id)
-    if method is None or charges.filter(token=method.token).exists():
+    if method is None or charges.filter(token__in=(method.token, method.charged_token)).exists():
         raise UnexpectedState(
             "You cannot confirm this PaymentIntent because it has a status of requires_action. "
             "Send the customer to next_action[redirect_to_url][url], pass another payment_method "

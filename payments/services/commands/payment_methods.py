@@ -25,7 +25,9 @@ from payments.services.callers.caller import Caller, Prepared
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.psp_gateway.accounts import capabilities_of
+from payments.services.psp_gateway.stored_methods import release_at_psp
 from payments.services.psp_gateway.token_lookup import described_token
+from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import PaymentToken
 
 _CHANGEABLE: Final = (
@@ -212,14 +214,25 @@ def attach(tx: DirectTx, resolved: PaymentMethod, customer: Customer) -> Payment
     return method
 
 
-@direct_command
+def _release_at_psp(caller: Caller, *, method_id: UUID) -> str:
+    """Have the PSP release what it keeps of an attached method; what that was."""
+    method = payment_methods(caller.scope).filter(pk=method_id, customer__isnull=False).first()
+    if method is None:
+        return ""
+    release_at_psp(method)
+    return method.stored_token
+
+
+@direct_command(prepare=_release_at_psp)
 def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
     """Detach a method from its customer, for good: it cannot be attached or charged again.
 
-    If it was the customer's default, the customer has none afterwards.
+    If it was the customer's default, the customer has none afterwards. What a PSP keeps is released
+    there first: if that is not certain, nothing is detached here, and the request is repeated.
 
-    Raises ResourceMissing, and InvalidParameter if it is not attached.
+    Raises ResourceMissing, InvalidParameter if it is not attached, and PspUnavailable.
     """
+    released = tx.prepared.get()
     owner_id = payment_methods(tx.caller.scope).filter(pk=method_id).values("customer_id")[:1]
     customers_of = customers(tx.caller.scope).select_for_update().filter(pk__in=owner_id)
     customer = customers_of.first()
@@ -231,6 +244,8 @@ def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
             param="payment_method",
             code="payment_method_unexpected_state",
         )
+    if method.stored_token != released:
+        raise PspUnavailable("the provider has kept it meanwhile, and must release that first")
     before = payment_method_object(method)
     method.customer_id = None
     method.detached_at = now_utc()

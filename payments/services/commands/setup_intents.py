@@ -294,7 +294,7 @@ def _attempt(
         payment_method_id=method.id,
         customer_id=setup.customer_id,
         payment_method_details=payment_method_snapshot(method),
-        token=method.token,
+        token=method.charged_token,
         usage=setup.usage,
         three_d_secure=three_d_secure,
         return_url=return_link(setup),

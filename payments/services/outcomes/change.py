@@ -288,6 +288,7 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
             method_id=operation.payment_method_id,
             customer_id=intent.customer_id,
             network_transaction_id=change.result.network_transaction_id,
+            stored_token=change.result.stored_token,
             caller=caller,
         )
 

@@ -5,6 +5,7 @@ Lock order: what succeeded, then customer, then payment method.
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from ledger.database.statements import Batch
@@ -14,6 +15,8 @@ from payments.selectors.customers import customers, payment_methods
 from payments.services.callers.caller import Caller
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 
+_KEPT: Final = ("customer", "network_transaction_id", "stored_token", "event_seq", "updated_at")
+
 
 def keep_method(
     batch: Batch,
@@ -21,9 +24,10 @@ def keep_method(
     method_id: UUID,
     customer_id: UUID | None,
     network_transaction_id: str,
+    stored_token: str,
     caller: Caller,
 ) -> bool:
-    """Attach the method to the customer, if there is one, and keep the card network's id.
+    """Attach the method to the customer, if there is one, and keep what charges it later.
 
     Returns False, with nothing written, if that became impossible meanwhile: the customer was
     deleted, or the method detached or attached to another customer.
@@ -38,10 +42,11 @@ def keep_method(
     before = payment_method_object(method)
     method.customer_id = customer_id
     method.network_transaction_id = network_transaction_id or method.network_transaction_id
+    method.stored_token = stored_token or method.stored_token
     method.updated_at = now_utc()
     after = payment_method_object(method)
     if previous := previous_attributes(before, after):
         draft = EventDraft("payment_method.attached", after, previous)
         batch.insert(*events_of(method, [draft], caller))
-    batch.update(method, ("customer", "network_transaction_id", "event_seq", "updated_at"))
+    batch.update(method, _KEPT)
     return True

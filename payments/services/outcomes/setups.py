@@ -173,6 +173,7 @@ def _succeeded(change: _Change) -> None:
         method_id=attempt.payment_method_id,
         customer_id=attempt.customer_id,
         network_transaction_id=attempt.network_transaction_id,
+        stored_token=change.result.stored_token,
         caller=change.caller,
     )
     if not kept:

@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from payments.models import PaymentMethod
 from payments.services.verification.rebuild import differences
+from payments.tests.support.api_client import Reply, api_of
 from payments.tests.support.crashes import STEPS, crash
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory, set_credentials
 from payments.tests.support.money_moves import COMMANDS, end_leases, prepare
@@ -78,4 +80,60 @@ def test_recovery_resolves_a_lost_answer_of_stripe(
     assert effects(localstripe, stripe_shop.order_id) == expected
     operations = stripe_shop.operations(intent_id or body_of(answer)["id"])
     assert {operation.status for operation in operations} == {"SUCCEEDED"}
+    assert list(differences()) == []
+
+
+def charge_kept(shop: Shop, customer: str, method: str) -> Reply:
+    given = {"amount": 1000, "currency": "usd", "customer": customer, "payment_method": method}
+    return api_of(shop).post(INTENT, **given, confirm=True, off_session=True)
+
+
+def test_a_card_kept_by_a_setup_is_charged_without_the_customer_and_detached_at_stripe_first(
+    stripe_shop: Shop, localstripe: LocalStripe
+) -> None:
+    api = api_of(stripe_shop)
+    customer = api.post("/v1/customers").body["id"]
+    asked = {"customer": customer, "payment_method": "pm_card_visa", "confirm": True}
+    setup = api.post("/v1/setup_intents", **asked).body
+    assert setup["status"] == "succeeded"
+    kept = PaymentMethod.objects.get()
+    their_customer, their_method = kept.stored_token.split("/")
+    assert charge_kept(stripe_shop, customer, setup["payment_method"]).body["status"] == "succeeded"
+    [made] = [
+        each
+        for each in localstripe.call("GET", f"{INTENT}?limit=100000")["data"]
+        if each["customer"] == their_customer
+    ]
+    assert made["payment_method"] == their_method
+
+    detach = f"/v1/payment_methods/{kept.public_id}/detach"
+    localstripe.proxy.drop_next(f"POST /v1/payment_methods/{their_method}/detach", after=True)
+    unsure = api.post(detach)
+    assert unsure.status >= 500
+    kept.refresh_from_db()
+    assert kept.detached_at is None
+    assert api.post(detach).body["customer"] is None
+    kept.refresh_from_db()
+    assert kept.detached_at is not None
+    assert charge_kept(stripe_shop, customer, kept.public_id).status == 400
+
+
+@pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+def test_a_payment_whose_answer_is_lost_keeps_its_card_at_stripe_all_the_same(
+    stripe_shop: Shop, localstripe: LocalStripe, after: bool
+) -> None:
+    api = api_of(stripe_shop)
+    customer = api.post("/v1/customers").body["id"]
+    localstripe.proxy.drop_next(f"POST {INTENT}", after=after)
+    given = {"amount": 1000, "currency": "usd", "customer": customer, "confirm": True}
+    paid = api.post(
+        INTENT, **given, payment_method="pm_card_visa", setup_future_usage="off_session"
+    ).body
+    assert paid["status"] == "processing"
+    stripe_shop.settle()
+    paid = api.get(f"{INTENT}/{paid['id']}").body
+    assert paid["status"] == "succeeded"
+    assert PaymentMethod.objects.get().stored_token.startswith("cus_")
+    later = charge_kept(stripe_shop, customer, paid["payment_method"])
+    assert later.body["status"] == "succeeded"
     assert list(differences()) == []

@@ -11,18 +11,21 @@ from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspUnavailable
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
+from psp_adapters.contract.setups import SetupRequest, SetupResult
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
 from psp_adapters.tests.support.dispute_suite import DisputeContract
 from psp_adapters.tests.support.fault_suite import FaultContract
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.setup_suite import SetupContract
 
 
-class TestSandboxContract(AdapterContract, FaultContract, DisputeContract):
+class TestSandboxContract(AdapterContract, FaultContract, SetupContract, DisputeContract):
     good_token = "pm_card_visa"
     declined_token = "pm_card_visa_chargeDeclined"
     challenged_token = "pm_card_threeDSecure2Required"
     unknown_token = "pm_card_doesNotExist"
+    declined_setup_token = "pm_card_chargeDeclined"
 
     @pytest.fixture(autouse=True)
     def _truth(self, sandbox: SandboxProcess, api_key: str) -> Iterator[None]:
@@ -39,6 +42,13 @@ class TestSandboxContract(AdapterContract, FaultContract, DisputeContract):
     def drop_answer(self, kind: str, order_id: str, *, after: bool) -> None:
         of = {} if kind == "look_up" else {"order_id": order_id}
         self.sandbox.script({"drop_after" if after else "drop_before": 1}, kind=kind, **of)
+
+    def drop_setup(self, asked: SetupRequest, *, after: bool) -> None:
+        fault = {"drop_after" if after else "drop_before": 1}
+        self.sandbox.script(fault, reference=asked.reference, kind="setup")
+
+    def answer_setup_challenge(self, opened: SetupResult) -> None:
+        self.sandbox.complete_challenge(opened.redirect_url)
 
     def adapter_of(self, *, base_url: str = "", api_key: str = "") -> SandboxAdapter:
         other = SandboxAdapter(

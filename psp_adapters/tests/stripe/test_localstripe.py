@@ -13,11 +13,13 @@ import pytest
 
 from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
+from psp_adapters.contract.setups import SetupRequest, SetupResult
 from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
 from psp_adapters.tests.support.fault_suite import FaultContract
 from psp_adapters.tests.support.localstripe_process import API_KEY, LocalStripe
 from psp_adapters.tests.support.receiver import SECRET, Receiver
+from psp_adapters.tests.support.setup_suite import SetupContract
 from psp_adapters.tests.support.stripe_openapi import CheckedTransport, specification
 
 PATHS = {
@@ -40,10 +42,11 @@ def adapter(localstripe: LocalStripe) -> Iterator[StripeAdapter]:
     assert checked is None or checked.violations == []
 
 
-class TestStripeContract(AdapterContract, FaultContract):
+class TestStripeContract(AdapterContract, FaultContract, SetupContract):
     good_token = "pm_card_visa"
     declined_token = "pm_card_chargeCustomerFail"
     unknown_token = "pm_card_doesNotExist"
+    declined_setup_token = "pm_card_visa_chargeDeclined"
     cannot = {
         "increment": "localstripe has no increments",
         "several_captures": "localstripe takes one capture",
@@ -64,6 +67,12 @@ class TestStripeContract(AdapterContract, FaultContract):
 
     def drop_answer(self, kind: str, order_id: str, *, after: bool) -> None:
         self.localstripe.proxy.drop_next(PATHS[kind], after=after)
+
+    def drop_setup(self, asked: SetupRequest, *, after: bool) -> None:
+        self.localstripe.proxy.drop_next("POST /v1/setup_intents", after=after)
+
+    def answer_setup_challenge(self, opened: SetupResult) -> None:
+        self.localstripe.call("POST", f"/v1/setup_intents/{opened.psp_id}/confirm")
 
     def adapter_of(self, *, base_url: str = "", api_key: str = "") -> StripeAdapter:
         other = StripeAdapter(

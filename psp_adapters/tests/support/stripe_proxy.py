@@ -20,7 +20,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 Form = list[tuple[str, str]]
-_UNKNOWN_TO_LOCALSTRIPE = ("return_url", "final_capture", "payment_method_options", "created")
+_UNKNOWN_TO_LOCALSTRIPE = (
+    *("return_url", "final_capture", "payment_method_options", "created", "setup_future_usage"),
+)
+_SETUPS = "/v1/setup_intents"
 _CAPTURE = re.compile(r"/v1/payment_intents/(\w+)/capture")
 
 
@@ -43,6 +46,8 @@ class StripeProxy:
         self._lock = threading.Lock()
         self._answers: dict[str, tuple[bytes, Answer | None]] = {}
         self._captured: dict[str, int] = {}
+        self._kept_for: dict[str, str] = {}
+        self._setup_errors: dict[str, Any] = {}
         self._drops: list[tuple[re.Pattern[str], bool]] = []
         self.calls: list[tuple[str, str, str]] = []
         """Method, path and idempotency key of every request."""
@@ -139,6 +144,8 @@ class StripeProxy:
     def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         url = urlsplit(path)
         query, form = parse_qsl(url.query), parse_qsl(body.decode())
+        if (method, url.path) == ("POST", _SETUPS):
+            return self._set_up(dict(form), headers)
         capture = _CAPTURE.fullmatch(url.path)
         notes = [each for each in form if capture and each[0].startswith("metadata[")]
         if capture and (refusal := self._refusal_of_capture(capture[1], headers)):
@@ -155,7 +162,28 @@ class StripeProxy:
             if notes:
                 answer = self._send("POST", f"/v1/payment_intents/{capture[1]}", [], notes, headers)
         if answer.status == 200:
+            if usage := dict(form).get("setup_future_usage"):
+                self._kept_for[answer.body["id"]] = usage
             self._complete(answer.body, dict(query), dict(form).get("return_url", ""))
+        return answer
+
+    def _set_up(self, form: dict[str, str], headers: dict[str, str]) -> Answer:
+        """A setup intent that is confirmed as it is made; localstripe takes that in two steps."""
+        method = form.pop("payment_method")
+        known = self._send("GET", f"/v1/payment_methods/{method}", [], [], headers)
+        if known.status != 200:
+            return known
+        own = [each for each in form.items() if each[0] != "confirm" and not _is_unknown(each[0])]
+        made = self._send("POST", _SETUPS, [], own, headers)
+        path = f"{_SETUPS}/{made.body['id']}"
+        chosen = [("payment_method", method)]
+        answer = self._send("POST", f"{path}/confirm", [], chosen, headers)
+        shown = answer.body
+        if answer.status == 402:
+            self._setup_errors[made.body["id"]] = dict(answer.body["error"])
+            shown = self._send("GET", path, [], [], headers).body
+            answer.body["error"]["setup_intent"] = shown
+        self._complete(shown, {}, form.get("return_url", ""))
         return answer
 
     def _refusal_of_capture(self, intent_id: str, headers: dict[str, str]) -> Answer | None:
@@ -194,24 +222,33 @@ class StripeProxy:
                 # What a partial capture released is a refund of the charge there.
                 if each["created"] >= since and each.get("payment_intent", "") is not None
             ]
-        for view in _intents_in(body):
+        for view in _objects_in(body, "setup_intent"):
+            view["last_setup_error"] = self._setup_errors.get(view["id"])
+            if view["last_setup_error"]:
+                view["status"] = "requires_payment_method"
+            if return_url and view["status"] == "requires_action":
+                view["next_action"] = _redirect(view["id"], return_url)
+        for view in _objects_in(body, "payment_intent"):
+            view["setup_future_usage"] = self._kept_for.get(view["id"])
             captured = self._captured.get(view["id"], view["amount"])
             view["amount_received"] = captured if view["status"] == "succeeded" else 0
             is_held = view["status"] == "requires_capture"
             view["amount_capturable"] = view["amount"] if is_held else 0
             if return_url and view["status"] == "requires_action":
-                url = f"https://hooks.example/challenge/{view['id']}"
-                view["next_action"] = {
-                    "type": "redirect_to_url",
-                    "redirect_to_url": {"url": url, "return_url": return_url},
-                }
+                view["next_action"] = _redirect(view["id"], return_url)
 
 
 def _is_unknown(name: str) -> bool:
     return name.partition("[")[0] in _UNKNOWN_TO_LOCALSTRIPE
 
 
-def _intents_in(body: Any) -> Iterator[dict[str, Any]]:
+def _redirect(intent_id: str, return_url: str) -> dict[str, Any]:
+    url = f"https://hooks.example/challenge/{intent_id}"
+    to_url = {"url": url, "return_url": return_url}
+    return {"type": "redirect_to_url", "redirect_to_url": to_url}
+
+
+def _objects_in(body: Any, kind: str) -> Iterator[dict[str, Any]]:
     for each in body["data"] if body.get("object") == "list" else [body]:
-        if each.get("object") == "payment_intent":
+        if each.get("object") == kind:
             yield each

@@ -86,6 +86,8 @@ def _result_of(payment: LockedPayment, shown: PspOperation) -> PspResult:
         expires_at=seen.expires_at,
         held=seen.held,
         available_at_once=seen.available_at_once,
+        network_transaction_id=shown.network_transaction_id,
+        stored_token=shown.stored_token,
     )
 
 
