@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("payments", "0008_charge_accounts"),
+        ("payments", "0009_setup_sessions"),
     ]
 
     operations = [
