@@ -11,9 +11,9 @@ from psp_adapters.adyen import vocabulary
 from psp_adapters.adyen.adapter import RETURNED, AdyenAdapter
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspUnavailable
 from psp_adapters.tests.adyen.conftest import Kept
+from psp_adapters.tests.suites.contract_suite import AdapterContract, make_request, send, settled
+from psp_adapters.tests.suites.fault_suite import FaultContract
 from psp_adapters.tests.support.adyen_face import ACCOUNT, API_KEY, AdyenFace
-from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send, settled
-from psp_adapters.tests.support.fault_suite import FaultContract
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 K = OperationKind

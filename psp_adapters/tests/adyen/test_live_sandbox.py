@@ -14,7 +14,7 @@ import pytest
 
 from psp_adapters.adyen.adapter import AdyenAdapter
 from psp_adapters.tests.adyen.conftest import Kept
-from psp_adapters.tests.support.contract_suite import AdapterContract
+from psp_adapters.tests.suites.contract_suite import AdapterContract
 
 NAMES = ("API_KEY", "MERCHANT_ACCOUNT", "CARD", "DECLINED_CARD", "CHALLENGED_CARD")
 GIVEN = {name: os.environ.get(f"ADYEN_TEST_{name}", "") for name in NAMES}

@@ -13,7 +13,7 @@ from psp_adapters.adyen.mapping import result_of_answer
 from psp_adapters.contract.answers import Answer
 from psp_adapters.contract.operations import REQUEST_REFUSED, OperationKind, Outcome, PspResult
 from psp_adapters.stripe.vocabulary import CODES, DECLINE_CODES
-from psp_adapters.tests.support.contract_suite import make_request
+from psp_adapters.tests.suites.contract_suite import make_request
 
 K = OperationKind
 ACCOUNT = "FaceMerchantECOM"

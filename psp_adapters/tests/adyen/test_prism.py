@@ -14,9 +14,9 @@ from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.adyen.test_adapter import BACK, CHALLENGED, GOOD
+from psp_adapters.tests.suites.contract_suite import make_request, send, settled
 from psp_adapters.tests.support.adyen_documents import document_path
 from psp_adapters.tests.support.adyen_face import ACCOUNT, API_KEY, HMAC_KEY, AdyenFace
-from psp_adapters.tests.support.contract_suite import make_request, send, settled
 from psp_adapters.tests.support.prism_process import prism
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 

@@ -14,8 +14,8 @@ import pytest
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.tests.guide.acorn import API_KEY, Acorn
 from psp_adapters.tests.guide.adapter import SIGNATURE, AcornAdapter
-from psp_adapters.tests.support.contract_suite import AdapterContract
-from psp_adapters.tests.support.notification_suite import NOW, SECRET, NotificationContract
+from psp_adapters.tests.suites.contract_suite import AdapterContract
+from psp_adapters.tests.suites.notification_suite import NOW, SECRET, NotificationContract
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
 from psp_adapters.mollie.adapter import MollieAdapter
 from psp_adapters.mollie.connection import Transport
 from psp_adapters.registry import BadCredentials, new_adapter
-from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
-from psp_adapters.tests.support.fault_suite import FaultContract
+from psp_adapters.tests.suites.contract_suite import AdapterContract, make_request, send
+from psp_adapters.tests.suites.fault_suite import FaultContract
 from psp_adapters.tests.support.mollie_double import WEBHOOK_URL
 from psp_adapters.tests.support.mollie_face import MollieFace
 from psp_adapters.tests.support.mollie_openapi import SETTING, CheckedTransport, specification

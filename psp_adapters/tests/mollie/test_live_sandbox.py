@@ -11,7 +11,7 @@ import pytest
 
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
 from psp_adapters.mollie.adapter import MollieAdapter
-from psp_adapters.tests.support.contract_suite import make_request, send
+from psp_adapters.tests.suites.contract_suite import make_request, send
 from psp_adapters.tests.support.receiver import SECRET
 
 KEY = os.environ.get("MOLLIE_TEST_API_KEY", "")

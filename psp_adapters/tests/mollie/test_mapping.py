@@ -20,7 +20,7 @@ from psp_adapters.contract.operations import (
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
 from psp_adapters.mollie import mapping, results
 from psp_adapters.mollie.payments import Payment
-from psp_adapters.tests.support.contract_suite import send
+from psp_adapters.tests.suites.contract_suite import send
 from psp_adapters.tests.support.mollie_double import (
     WEBHOOK_URL,
     adapter_answered,

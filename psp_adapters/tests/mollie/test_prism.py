@@ -13,7 +13,7 @@ import pytest
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
 from psp_adapters.mollie.adapter import MollieAdapter
 from psp_adapters.mollie.connection import EMBEDDED
-from psp_adapters.tests.support.contract_suite import make_request
+from psp_adapters.tests.suites.contract_suite import make_request
 from psp_adapters.tests.support.mollie_double import WEBHOOK_URL
 from psp_adapters.tests.support.mollie_face import MollieFace
 from psp_adapters.tests.support.mollie_openapi import SETTING, specification

@@ -14,6 +14,7 @@ from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.settlement_reports import LineKind
 from psp_adapters.mollie import reports
 from psp_adapters.mollie.adapter import MollieAdapter
+from psp_adapters.tests.suites.report_suite import ReportReadingContract
 from psp_adapters.tests.support.mollie_double import (
     adapter_answered,
     capture_view,
@@ -23,7 +24,6 @@ from psp_adapters.tests.support.mollie_double import (
     page_of,
     refund_view,
 )
-from psp_adapters.tests.support.report_suite import ReportReadingContract
 
 
 def row(**changes: Any) -> dict[str, Any]:

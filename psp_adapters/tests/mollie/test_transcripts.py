@@ -17,7 +17,7 @@ import pytest
 
 from ledger.money import Money
 from psp_adapters.contract.operations import OperationKind, PspRequest
-from psp_adapters.tests.support.contract_suite import send
+from psp_adapters.tests.suites.contract_suite import send
 from psp_adapters.tests.support.mollie_double import adapter_answered_by
 
 TRANSCRIPTS = json.loads((Path(__file__).parent / "transcripts.json").read_text())

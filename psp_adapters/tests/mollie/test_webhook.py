@@ -16,6 +16,12 @@ from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.notifications import Notification, NotificationRefused, WebhookRequest
 from psp_adapters.mollie.adapter import MollieAdapter
 from psp_adapters.mollie.webhook import address_of_payment
+from psp_adapters.tests.suites.notification_suite import (
+    NOW,
+    OTHER_SECRET,
+    SECRET,
+    NotificationContract,
+)
 from psp_adapters.tests.support.mollie_double import (
     CREATED,
     WEBHOOK_URL,
@@ -23,12 +29,6 @@ from psp_adapters.tests.support.mollie_double import (
     chargeback_view,
     payment_view,
     refund_view,
-)
-from psp_adapters.tests.support.notification_suite import (
-    NOW,
-    OTHER_SECRET,
-    SECRET,
-    NotificationContract,
 )
 
 BODY = b"id=tr_1"

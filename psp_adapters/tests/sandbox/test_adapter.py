@@ -13,11 +13,11 @@ from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, Psp
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
 from psp_adapters.contract.setups import SetupRequest, SetupResult
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
-from psp_adapters.tests.support.dispute_suite import DisputeContract
-from psp_adapters.tests.support.fault_suite import FaultContract
+from psp_adapters.tests.suites.contract_suite import AdapterContract, make_request, send
+from psp_adapters.tests.suites.dispute_suite import DisputeContract
+from psp_adapters.tests.suites.fault_suite import FaultContract
+from psp_adapters.tests.suites.setup_suite import SetupContract
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
-from psp_adapters.tests.support.setup_suite import SetupContract
 
 
 class TestSandboxContract(AdapterContract, FaultContract, SetupContract, DisputeContract):

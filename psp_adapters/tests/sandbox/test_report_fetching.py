@@ -16,8 +16,8 @@ from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest,
 from psp_adapters.contract.settlement_reports import ReportUnreadable
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.tests.suites.report_suite import DEADLINE_SECONDS, ReportFetchingContract
 from psp_adapters.tests.support.peer import Peer
-from psp_adapters.tests.support.report_suite import DEADLINE_SECONDS, ReportFetchingContract
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 AT = "2026-01-31T12:00:00.123Z"

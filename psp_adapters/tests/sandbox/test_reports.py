@@ -11,7 +11,7 @@ from ledger.money import Money
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from psp_adapters.tests.support.report_suite import ReportReadingContract
+from psp_adapters.tests.suites.report_suite import ReportReadingContract
 
 HEADER = (
     "line,type,payment_id,id,reference,order_id,currency,"

@@ -13,7 +13,7 @@ from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import HttpAnswer
 from psp_adapters.sandbox import setups
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from psp_adapters.tests.support.contract_suite import DEADLINE_SECONDS, make_request, send
+from psp_adapters.tests.suites.contract_suite import DEADLINE_SECONDS, make_request, send
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 

@@ -17,7 +17,7 @@ from psp_adapters.contract.notifications import NotificationRefused
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.sandbox.webhook import KNOWN_TYPES, account_of
 from psp_adapters.sandbox_psp.server.requests import account_of as account_at_the_psp
-from psp_adapters.tests.support.notification_suite import NOW, SECRET, NotificationContract
+from psp_adapters.tests.suites.notification_suite import NOW, SECRET, NotificationContract
 
 API_KEY = "sandbox_notifications"
 

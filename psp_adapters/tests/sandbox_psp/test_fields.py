@@ -14,7 +14,7 @@ from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.contract.payments import HostedFields, UnknownToken
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.sandbox_psp.card_numbers import TEST_CARDS, passes_check_digit
-from psp_adapters.tests.support.contract_suite import make_request
+from psp_adapters.tests.suites.contract_suite import make_request
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 PAGE = "https://pay.example"

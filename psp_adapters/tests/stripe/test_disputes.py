@@ -13,7 +13,7 @@ from psp_adapters.contract.disputes import DisputeRequest
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.stripe import disputes
 from psp_adapters.stripe.adapter import StripeAdapter
-from psp_adapters.tests.support.dispute_suite import DisputeContract
+from psp_adapters.tests.suites.dispute_suite import DisputeContract
 from psp_adapters.tests.support.stripe_double import (
     CREATED,
     DisputeDouble,

@@ -12,7 +12,7 @@ from psp_adapters.contract.answers import Contradiction
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest
 from psp_adapters.contract.payments import PspOperationKind, PspPayment, PspPaymentStatus
 from psp_adapters.stripe import intents
-from psp_adapters.tests.support.contract_suite import send
+from psp_adapters.tests.suites.contract_suite import send
 from psp_adapters.tests.support.stripe_double import (
     CREATED,
     adapter_answered,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from psp_adapters.stripe.adapter import StripeAdapter
-from psp_adapters.tests.support.contract_suite import AdapterContract
+from psp_adapters.tests.suites.contract_suite import AdapterContract
 
 KEY = os.environ.get("STRIPE_TEST_API_KEY", "")
 pytestmark = [

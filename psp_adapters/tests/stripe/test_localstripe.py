@@ -15,11 +15,11 @@ from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
 from psp_adapters.contract.setups import SetupRequest, SetupResult
 from psp_adapters.stripe.adapter import StripeAdapter
-from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
-from psp_adapters.tests.support.fault_suite import FaultContract
+from psp_adapters.tests.suites.contract_suite import AdapterContract, make_request, send
+from psp_adapters.tests.suites.fault_suite import FaultContract
+from psp_adapters.tests.suites.setup_suite import SetupContract
 from psp_adapters.tests.support.localstripe_process import API_KEY, LocalStripe
 from psp_adapters.tests.support.receiver import SECRET, Receiver
-from psp_adapters.tests.support.setup_suite import SetupContract
 from psp_adapters.tests.support.stripe_openapi import CheckedTransport, specification
 
 PATHS = {

@@ -19,7 +19,7 @@ from psp_adapters.contract.operations import (
 )
 from psp_adapters.stripe import mapping, vocabulary
 from psp_adapters.stripe.adapter import StripeAdapter
-from psp_adapters.tests.support.contract_suite import send
+from psp_adapters.tests.suites.contract_suite import send
 from psp_adapters.tests.support.stripe_double import (
     BASE_URL,
     CREATED,

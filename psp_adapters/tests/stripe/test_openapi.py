@@ -14,7 +14,7 @@ import pytest
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.disputes import DisputeRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, PspUnavailable
-from psp_adapters.tests.support.contract_suite import DEADLINE_SECONDS, make_request, send
+from psp_adapters.tests.suites.contract_suite import DEADLINE_SECONDS, make_request, send
 from psp_adapters.tests.support.stripe_double import (
     adapter_answered_by,
     dispute_view,

@@ -14,7 +14,7 @@ from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.settlement_reports import LineKind, ReportUnreadable
 from psp_adapters.stripe import reports
 from psp_adapters.stripe.adapter import StripeAdapter
-from psp_adapters.tests.support.report_suite import ReportReadingContract
+from psp_adapters.tests.suites.report_suite import ReportReadingContract
 from psp_adapters.tests.support.stripe_double import CREATED, adapter_answered
 
 

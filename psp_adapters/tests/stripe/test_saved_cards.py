@@ -15,7 +15,7 @@ from psp_adapters.contract.operations import (
 )
 from psp_adapters.contract.payments import UnknownToken
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
-from psp_adapters.tests.support.contract_suite import make_request, send
+from psp_adapters.tests.suites.contract_suite import make_request, send
 from psp_adapters.tests.support.stripe_double import adapter_answered, intent_view
 
 KEPT = "cus_1/pm_1"

@@ -17,7 +17,7 @@ from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.notifications import Notification, NotificationRefused, WebhookRequest
 from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.stripe.adapter import StripeAdapter
-from psp_adapters.tests.support.notification_suite import NOW, SECRET, NotificationContract
+from psp_adapters.tests.suites.notification_suite import NOW, SECRET, NotificationContract
 from psp_adapters.tests.support.stripe_double import (
     BASE_URL,
     dispute_view,

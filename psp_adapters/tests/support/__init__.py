@@ -1,1 +1,1 @@
-"""Suites that adapters inherit, and the real sandbox PSP for tests."""
+"""The real sandbox PSP and other doubles, for tests."""

@@ -20,7 +20,7 @@ from psp_adapters.contract.operations import (
     PspResult,
 )
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
-from psp_adapters.tests.support.contract_suite import (
+from psp_adapters.tests.suites.contract_suite import (
     DEADLINE_SECONDS,
     PspUnderTest,
     found_by,

@@ -17,7 +17,7 @@ from psp_adapters.contract.operations import (
     PspUnavailable,
 )
 from psp_adapters.contract.payments import PspOperationKind
-from psp_adapters.tests.support.contract_suite import (
+from psp_adapters.tests.suites.contract_suite import (
     DEADLINE_SECONDS,
     PspUnderTest,
     found_by,

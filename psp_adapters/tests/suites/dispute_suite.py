@@ -11,7 +11,7 @@ from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.disputes import DisputeRequest, DisputeStatus
 from psp_adapters.contract.operations import Outcome
-from psp_adapters.tests.support.contract_suite import DEADLINE_SECONDS, PspUnderTest
+from psp_adapters.tests.suites.contract_suite import DEADLINE_SECONDS, PspUnderTest
 
 
 class DisputeContract(PspUnderTest):
