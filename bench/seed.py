@@ -1,4 +1,6 @@
-"""Makes the merchants of a run: `python -m bench.seed merchants 4`, `… shop URL`, `… webhooks`."""
+"""Makes the merchants of a run: `python -m bench.seed merchants 4`, `… routed-merchants 4`, which
+have two PSP accounts, `… shop URL`, `… webhooks`.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +25,45 @@ def merchants(count: int) -> list[str]:
     return keys
 
 
-def sandbox_account() -> Any:
-    """The PSP account that the settings describe, made if need be; its PSP need not run yet."""
+def routed_merchants(count: int) -> list[str]:
+    """The same, with a second account: a charge that one account did not make goes to the other."""
+    from payments.models import RoutingRule
+
+    keys = merchants(count)
+    first, second = (sandbox_account(number).code for number in (1, 2))
+    rules = (({"currencies": ["EUR"]}, second, first), ({}, first, second))
+    for position, (conditions, account, further) in enumerate(rules, start=1):
+        RoutingRule.objects.create(
+            livemode=False,
+            position=position,
+            name=f"First {account}, then {further}",
+            conditions=conditions,
+            targets={"split": [{"account": account, "share": 100}], "fallback": [further]},
+        )
+    return keys
+
+
+def sandbox_account(number: int = 1) -> Any:
+    """The PSP account that the settings describe, made if need be; its PSP need not run yet.
+
+    A further one has a number, and an API key of its own.
+    """
     from django.conf import settings
 
     from payments.models import PspAccount
     from payments.services.psp_gateway.credentials import seal_credentials
     from payments.states import PspAccountStatus
 
+    code, credentials = "sandbox", dict(settings.SANDBOX_PSP_CREDENTIALS)
+    if number > 1:
+        code = f"{code}-{number}"
+        credentials["api_key"] += f"_{number}"
     account, _ = PspAccount.objects.get_or_create(
-        code="sandbox",
+        code=code,
         defaults={
             "psp": "sandbox",
             "status": PspAccountStatus.ACTIVE,
-            "sealed_credentials": seal_credentials("sandbox", settings.SANDBOX_PSP_CREDENTIALS),
+            "sealed_credentials": seal_credentials(code, credentials),
         },
     )
     return account
@@ -86,8 +113,9 @@ def main(what: str, *arguments: str) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
     django.setup()
     made: object
-    if what == "merchants":
-        made = merchants(int(arguments[0]))
+    if what in ("merchants", "routed-merchants"):
+        make = merchants if what == "merchants" else routed_merchants
+        made = make(int(arguments[0]))
     else:
         made = shop(arguments[0]) if what == "shop" else webhooks(arguments)
     print(json.dumps(made))

@@ -42,6 +42,11 @@ CALL_SECONDS: Final = Histogram(
     buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8, 12),
 )
 RETRIES: Final = Counter("payments_psp_retries", "Calls that were made again at once.", _CALL)
+FAILOVERS: Final = Counter(
+    "payments_failovers",
+    "Charges that an account did not make, and that went on at another one.",
+    ("account", "reason"),
+)
 RETRIES_FORGONE: Final = Counter(
     "payments_psp_retries_forgone", "Retries not made, the retry budget being empty.", _CALL
 )

@@ -98,20 +98,25 @@ def sandbox_psp(folder: Path, *, port: int) -> Process:
     )
 
 
-def register_webhook(variables: Mapping[str, str], *, port: int) -> None:
+def register_webhook(variables: Mapping[str, str], *, port: int, account_number: int = 1) -> None:
     """Register the API's webhook endpoint at the sandbox PSP, as an operator does at a PSP.
 
-    The PSP signs with the first of our secrets.
+    The PSP signs with the first of our secrets. Further accounts have a number, which is in their
+    codes and API keys.
     """
+    further = "" if account_number == 1 else str(account_number)
+    code, api_key = "sandbox", variables["SANDBOX_PSP_API_KEY"]
+    if further:
+        code, api_key = f"{code}-{further}", f"{api_key}_{further}"
     endpoint = {
-        "url": f"http://{HOST}:{port}/psp/sandbox/webhook",
+        "url": f"http://{HOST}:{port}/psp/{code}/webhook",
         "secret": variables["SANDBOX_PSP_WEBHOOK_SECRETS"].split(",")[0],
     }
     request = urllib.request.Request(
         f"{variables['SANDBOX_PSP_URL']}/v1/webhook_endpoint",
         data=json.dumps(endpoint).encode(),
         method="PUT",
-        headers={"Authorization": f"Bearer {variables['SANDBOX_PSP_API_KEY']}"},
+        headers={"Authorization": f"Bearer {api_key}"},
     )
     try:
         with urllib.request.urlopen(request, timeout=5):

@@ -69,6 +69,8 @@ class Capabilities:
     """Whether a charge can ask for 3-D Secure that the PSP would not ask for by itself."""
     purchase_details: bool = False
     """Whether it takes what was bought, line by line (`PspRequest.purchase`)."""
+    published_tokens: bool = False
+    """Whether the tokens that it publishes for tests exist at each of its accounts."""
     hosted_fields: bool = False
     """Whether it serves card fields for our checkout page (`hosted_fields`)."""
     disputes: bool = False

@@ -63,6 +63,7 @@ class SandboxAdapter(PspAdapter):
         reusable_method_types=frozenset({"card"}),
         requests_three_d_secure=True,
         purchase_details=True,
+        published_tokens=True,
         hosted_fields=True,
         disputes=True,
         settlement_reports=True,

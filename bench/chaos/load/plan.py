@@ -27,7 +27,10 @@ _SUSPENSION_SECONDS: Final = (35.0, 58.0)
 """Above a lease, below the time limit of a background job (60 s), after which Celery kills it."""
 _OUTAGE_SECONDS: Final = (15.0, 40.0)
 
-_DECLINES: Final = ("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds")
+_DECLINES: Final = (
+    *("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds"),
+    "pm_card_chargeDeclinedProcessingError",  # Declined by one account after the other.
+)
 _KILLS: Final = (
     *(["api worker"] * 7 + ["api server"] * 3 + ["worker"] * 4),
     *(["worker child"] * 3 + ["beat"] * 2 + ["relay-1", "relay-2", "publisher"]),

@@ -261,7 +261,9 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
     variables["WEBHOOK_LOOPBACK"] = "on"
     with step("make the tables and merchants"):
         run_command(variables, "manage.py", "migrate", "--no-input", "--skip-checks")
-        running.secret_keys = run_python(variables, "-m", "bench.seed", "merchants", str(MERCHANTS))
+        running.secret_keys = run_python(
+            variables, "-m", "bench.seed", "routed-merchants", str(MERCHANTS)
+        )
     psp = platform_processes.sandbox_psp(folder, port=running.psp.port)
     processes = [_quiet(psp)]
     for number, port in enumerate(running.api_ports):
@@ -288,7 +290,10 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
             process.launch()
         for process in processes:
             process._wait_until_ready()
-        platform_processes.register_webhook(variables, port=running.api_ports[0])
+        for number in (1, 2):
+            platform_processes.register_webhook(
+                variables, port=running.api_ports[0], account_number=number
+            )
     for process in processes[1:]:
         running.supervise(process)
 

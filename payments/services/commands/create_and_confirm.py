@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from payments.objects.payment_intent import payment_intent_object
 from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.charge_guards import require_own_page, write_charge
+from payments.services.commands.failover import RoutedCharge, elsewhere_for
 from payments.services.commands.intent_details import (
     DETAIL_FIELDS,
     Confirmation,
@@ -75,7 +77,7 @@ def create_intent(
     details: IntentDetails,
     payment_method: str | NewMethod = "",
     confirmation: Confirmation | None = None,
-) -> Operation | Subject:
+) -> Operation | RoutedCharge | Subject:
     """Create an intent and, with a confirmation, charge it in the same request.
 
     `payment_method` is one of ours (`pm_…`), a token of the PSP, or such a token with details. A
@@ -108,7 +110,7 @@ def confirm_intent(
     confirmation: Confirmation,
     payment_method: str | NewMethod = "",
     details: IntentDetails | None = None,
-) -> Operation | Subject:
+) -> Operation | RoutedCharge | Subject:
     """Charge an intent; after a decline it may be confirmed again, with another method.
 
     While the customer is at a challenge, another method has the PSP end that attempt first. With
@@ -130,7 +132,7 @@ def confirm_intent(
     check_purchase(intent, intent.amount, given)
     if at_challenge:
         if method is not None:  # Refused before the PSP ends the challenge, not afterwards.
-            _require_chargeable(method, intent, confirmation)
+            _require_chargeable(method, _at_account_of(method, copy.copy(intent)), confirmation)
         return void_of_challenge(tx, intent, method)
     chosen = method or _own_method(intent)
     batch = Batch()
@@ -204,7 +206,8 @@ def _own_method(intent: PaymentIntent) -> PaymentMethod:
 def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
     """Refuse a method that was detached, is another customer's, or of a type that cannot be used.
 
-    Raises InvalidParameter.
+    One of another account is refused before the first charge; later charges go to the account of
+    their method. Raises InvalidParameter.
     """
     if method.detached_at is not None:
         raise InvalidParameter(
@@ -213,7 +216,7 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
             param="payment_method",
             code="payment_method_unexpected_state",
         )
-    if method.psp_account_id != intent.psp_account_id:
+    if method.psp_account_id != intent.psp_account_id and intent.latest_charge_id is None:
         raise InvalidParameter(
             "This payment method was saved with another payment provider account than this "
             "PaymentIntent uses. Use another method, or make a new PaymentIntent.",
@@ -228,6 +231,13 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
             param="payment_method",
             code="payment_method_customer_mismatch",
         )
+
+
+def _at_account_of(method: PaymentMethod, intent: PaymentIntent) -> PaymentIntent:
+    """The intent, moved to the account of its method if its charges so far have failed."""
+    if intent.latest_charge_id is not None:
+        intent.psp_account_id = method.psp_account_id
+    return intent
 
 
 def _redirects_refused(intent: PaymentIntent) -> bool:
@@ -321,10 +331,10 @@ def _charge(
     method: PaymentMethod | None,
     confirmation: Confirmation,
     batch: Batch,
-) -> Operation:
+) -> Operation | RoutedCharge:
     """Write the charge, the started intent and everything that the batch holds."""
     chosen = method or _own_method(intent)
-    three_d_secure = _require_chargeable(chosen, intent, confirmation)
+    three_d_secure = _require_chargeable(chosen, _at_account_of(chosen, intent), confirmation)
     operation = tx.new_operation(OperationKind.AUTHORIZE, intent, intent.amount)
     if tx.caller.merchant.order_guard and intent.order_id:
         operation.guard_order = intent.order_id
@@ -347,7 +357,8 @@ def _charge(
     else:
         batch.update(intent, tuple(dict.fromkeys((*INTENT_FIELDS, *DETAIL_FIELDS))))
     write_charge(batch.insert(operation), operation)
-    return operation
+    elsewhere = elsewhere_for(intent, operation, chosen, tx.caller)
+    return operation if elsewhere is None else RoutedCharge(charge=operation, elsewhere=elsewhere)
 
 
 def _start(

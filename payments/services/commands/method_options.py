@@ -62,7 +62,7 @@ def charge_snapshot(method: PaymentMethod, intent: PaymentIntent) -> dict[str, A
     """What a charge shows of its method, and what may be done with its authorization."""
     if intent.capture_method != "manual":
         return payment_method_snapshot(method)
-    able = accounts.capabilities_of(intent.psp_account_id)
+    able = accounts.capabilities_of(method.psp_account_id)
     return payment_method_snapshot(
         method,
         multiple_captures=able.multiple_captures and card_option(intent, MULTICAPTURE) != NEVER,

@@ -68,7 +68,7 @@ def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
     """
     if public_ids.decode(public_ids.PAYMENT_METHOD, reference) is not None:
         return one_payment_method(caller.scope, reference)
-    return _new_method(caller, described_token(caller, reference, param="payment_method"))
+    return method_of_token(caller, described_token(caller, reference, param="payment_method"))
 
 
 def named_payment_method(
@@ -88,7 +88,7 @@ def _unsaved_method(caller: Caller, new: NewMethod) -> PaymentMethod:
         type_param="payment_method_data[type]",
         token_param=f"payment_method_data[{new.method_type}][token]",
     )
-    method = _new_method(caller, described)
+    method = method_of_token(caller, described)
     _apply(method, new.details)
     return method
 
@@ -97,7 +97,7 @@ def prepared_method(prepared: Prepared) -> PaymentMethod | None:
     """The method of the `prepare` step; a new one gets its id now, in the transaction."""
     method: PaymentMethod | None = prepared.get()
     if method is not None and method._state.adding:
-        _give_id(method)
+        give_id(method)
     return method
 
 
@@ -161,8 +161,8 @@ def create_payment_method(
     Raises ResourceMissing (no such token) and InvalidParameter (a token of another type, or none).
     """
     described: PaymentToken = tx.prepared.get()
-    method = _new_method(tx.caller, described)
-    _give_id(method)
+    method = method_of_token(tx.caller, described)
+    give_id(method)
     _apply(method, details)
     tx.batch.insert(method)
     return method
@@ -276,7 +276,8 @@ def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Custome
     return customer
 
 
-def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
+def method_of_token(caller: Caller, described: PaymentToken) -> PaymentMethod:
+    """The unsaved method of a token that the caller's PSP account knows; it has no id yet."""
     return PaymentMethod(
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,
@@ -293,7 +294,8 @@ def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
     )
 
 
-def _give_id(method: PaymentMethod) -> None:
+def give_id(method: PaymentMethod) -> None:
+    """Give a new method its id and times, inside the transaction that writes it."""
     method.id = new_row_id()
     method.created_at = method.updated_at = created_at_of(method.id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any, Final
+from uuid import UUID
 
 from ledger.money import Money
 from payments.exceptions import InvalidParameter
@@ -42,17 +43,21 @@ def recheck_purchase(intent: PaymentIntent, amount: Money) -> None:
     intent.amount_details = given | error
 
 
-def purchase_of(intent: PaymentIntent) -> dict[str, Any] | None:
+def purchase_of(
+    intent: PaymentIntent, *, psp_account_id: UUID | None = None
+) -> dict[str, Any] | None:
     """What an operation keeps of the purchase for its PSP; None if there is nothing to send.
 
-    Nothing is sent to a PSP that does not take it, nor what does not add up.
+    Nothing is sent to a PSP that does not take it, nor what does not add up. The account is the
+    intent's, unless another one is given.
     """
+    account_id = psp_account_id or intent.psp_account_id
     found: PurchaseDetails | None = None
     if intent.level3:
         found = _of_level3(intent.level3)
     elif intent.amount_details and "error" not in intent.amount_details:
         found = _of_amount_details(intent.amount_details)
-    if found is None or not accounts.capabilities_of(intent.psp_account_id).purchase_details:
+    if found is None or not accounts.capabilities_of(account_id).purchase_details:
         return None
     return asdict(found)
 

@@ -27,6 +27,7 @@ from payments.services.callers.caller import (
     prepared_by,
 )
 from payments.services.commands.charge_guards import named_refusals
+from payments.services.commands.failover import RoutedCharge
 from payments.services.commands.open_challenges import end_challenge
 from payments.services.commands.transaction import CommandTx
 from payments.services.disputes import responses
@@ -46,7 +47,7 @@ class EarlierAttempt:
     attempt_id: UUID
 
 
-Written = Operation | responses.WrittenResponse | Subject
+Written = Operation | RoutedCharge | responses.WrittenResponse | Subject
 """What a body returns: an operation or a dispute response to be sent, or, if nothing is sent, the
 subject as written."""
 SetupWritten = SetupAttempt | EarlierAttempt | SetupSubject
@@ -58,6 +59,7 @@ SetupVerb = Callable[Concatenate[CommandRequest[SetupSubject], P], CommandResult
 _AnyBody = Callable[Concatenate[CommandTx, P], Written | SetupWritten]
 Begun = (
     Operation
+    | RoutedCharge
     | responses.WrittenResponse
     | SetupAttempt
     | EarlierAttempt
@@ -119,6 +121,8 @@ def _runner(body: _AnyBody[P], prepare: Prepare | None, creates_intent: bool) ->
             return _finish_earlier_run(begun, request)
         if isinstance(begun, Operation):
             return execution.execute(begun, request)
+        if isinstance(begun, RoutedCharge):
+            return execution.execute(begun.charge, request, elsewhere=begun.elsewhere)
         if isinstance(begun, SetupAttempt):
             return setup_execution.execute_setup(begun, request)
         if isinstance(begun, EarlierAttempt):

@@ -32,6 +32,11 @@ LEASE_SECONDS: Final = 30
 """Longer than a PSP call may take (12 s), so a living request never loses its claim."""
 
 
+def new_lease() -> datetime:
+    """Until when a claim, or an operation, is this process's own from now on."""
+    return now_utc() + timedelta(seconds=LEASE_SECONDS)
+
+
 @dataclass(slots=True)
 class Claim:
     """The right to run a request; the row points at the operation that counts."""
@@ -78,10 +83,21 @@ def take_over(held: Claim, *, intent_id: UUID | None, operation_id: UUID | None)
     """
     row = held.row
     row.epoch += 1
-    row.lease_until = now_utc() + timedelta(seconds=LEASE_SECONDS)
+    row.lease_until = new_lease()
     row.intent_id = intent_id
     row.operation_id = operation_id
     Batch().update(row, ("epoch", "lease_until", "intent_id", "operation_id")).execute()
+
+
+def pass_on(batch: Batch, row: IdempotencyKey, *, operation_id: UUID) -> None:
+    """Let a claim go on with the next operation of its request, under a new epoch and lease.
+
+    The row must be locked, and without an answer.
+    """
+    row.epoch += 1
+    row.lease_until = new_lease()
+    row.operation_id = operation_id
+    batch.update(row, ("epoch", "lease_until", "operation_id"))
 
 
 def put_answer(batch: Batch, row: IdempotencyKey, answer: Answer) -> Answer:
@@ -165,7 +181,7 @@ def _new_row(
         request_id=caller.request_id,
         api_version=caller.api_version,
         expand=list(caller.expand),
-        lease_until=now_utc() + timedelta(seconds=LEASE_SECONDS),
+        lease_until=new_lease(),
         intent_id=intent_id,
         operation_id=operation_id,
         created_at=created_at,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from payments.clock import now_utc
 from payments.exceptions import ChargeRefused, OperationUnderWay, PendingAtBank
 from payments.models import Operation, PaymentIntent
 from payments.public_ids import created_at_of
@@ -35,7 +33,7 @@ def new_operation(
 ) -> Operation:
     """An unsaved operation, leased to this process; fields of its kind are added by the command."""
     created_at = created_at_of(operation_id)
-    lease_until = now_utc() + timedelta(seconds=keys.LEASE_SECONDS)
+    lease_until = keys.new_lease()
     return Operation(
         id=operation_id,
         merchant_id=intent.merchant_id,

@@ -27,6 +27,11 @@ from payments.services.outcomes.check_schedule import schedule_check, unknown_if
 from payments.services.outcomes.effect_table import apply_effect
 from payments.services.outcomes.further_operations import record_further_operations
 from payments.services.outcomes.locking import LockedRows, lock_rows
+from payments.services.outcomes.next_charge import (
+    ChargeElsewhere,
+    may_be_charged_elsewhere,
+    move_on,
+)
 from payments.services.outcomes.replacement import never_reached_psp, replace_or_open_case
 from payments.services.outcomes.result_checks import (
     holds_otherwise,
@@ -71,11 +76,16 @@ class Recorded:
     """The rows after an outcome was recorded, and what was done with it."""
 
     subject: Subject
-    changed: bool
     answer: Answer | None
     """The final answer of the request that began the operation; None if there is none (yet)."""
     disposition: Disposition
     why: str = ""
+    next_charge: Operation | None = None
+    """The charge at another account that goes on in its place, written and not sent yet."""
+
+    @property
+    def changed(self) -> bool:
+        return self.disposition is Disposition.APPLIED
 
 
 def record_outcome(
@@ -86,6 +96,7 @@ def record_outcome(
     renderer: Renderer | None = None,
     sender_lease: datetime | None = None,
     was_accepted: Callable[[], bool] = bool,
+    elsewhere: ChargeElsewhere | None = None,
 ) -> Recorded:
     """Record a PSP's result for an operation and everything that follows, in one transaction.
 
@@ -99,7 +110,7 @@ def record_outcome(
 
     `was_accepted`: may the merchant have been told that it is being processed? Asked under the
     locks. A change or refund that was not sent is then replaced (`replacement`). A key that was
-    answered says so as well.
+    answered says so as well. A charge that was not accepted may go on `elsewhere` (`next_charge`).
     """
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
@@ -107,36 +118,62 @@ def record_outcome(
         result = _credible(result, locked.operation, sender_lease)
         batch = Batch()
         refund = _refund_of(locked.operation)
-        disposition, why = Disposition.NO_CHANGE, ""
         charge = _charge_of(locked)
-        if locked.operation.status not in OPERATION_OPEN:
-            if revision_of(locked.operation.status, result.outcome) is not None:
-                disposition = Disposition.DEFERRED
-                why = f"the provider says {result.outcome}, and is asked again"
-                _make_due(charge)
-        elif _says_nothing_new(locked.operation, result, is_senders=sender_lease is not None):
-            schedule_check(locked.operation, result.retry_after_seconds)
-            batch.update(locked.operation, OPERATION_FIELDS)
-        elif why := why_amounts_do_not_fit(locked.operation, charge, locked.intent, result):
-            disposition = Disposition.DEFERRED
-            _leave_open(locked, charge, refund, why, caller, batch)
-        else:
-            disposition = Disposition.APPLIED
-            accepted = _is_answered(locked.key) or was_accepted()
-            _make_change(locked, charge, refund, result, caller, batch, was_accepted=accepted)
+        disposition, why, following = _record_locked(
+            *(locked, charge, refund, result, caller, batch),
+            sender_lease=sender_lease,
+            was_accepted=was_accepted,
+            elsewhere=elsewhere,
+        )
         _warn_of(locked.operation, result, is_new=disposition is Disposition.APPLIED)
         subject = Subject(intent=locked.intent, operation=locked.operation, refund=refund)
         if renderer is not None and _expands(locked, caller):
             batch.execute()  # What is expanded is read back: it must show this change.
             batch = Batch()
-        answer = _answer(locked, subject, caller, renderer, batch)
+        answer = _answer(locked, subject, caller, None if following else renderer, batch)
         batch.execute()
         if result.also_found:
             record_further_operations(locked.operation, charge, result)
-    changed = disposition is Disposition.APPLIED
     return Recorded(
-        subject=subject, changed=changed, answer=answer, disposition=disposition, why=why
+        subject=subject,
+        answer=answer,
+        disposition=disposition,
+        why=why,
+        next_charge=following,
     )
+
+
+def _record_locked(
+    locked: LockedRows,
+    charge: Operation,
+    refund: Refund | None,
+    result: PspResult,
+    caller: Caller,
+    batch: Batch,
+    *,
+    sender_lease: datetime | None,
+    was_accepted: Callable[[], bool],
+    elsewhere: ChargeElsewhere | None,
+) -> tuple[Disposition, str, Operation | None]:
+    """What was done with the result, why, and the charge that goes on at another account."""
+    operation = locked.operation
+    if operation.status not in OPERATION_OPEN:
+        return *_about_closed(operation, charge, result), None
+    if _says_nothing_new(operation, result, is_senders=sender_lease is not None):
+        schedule_check(operation, result.retry_after_seconds)
+        batch.update(operation, OPERATION_FIELDS)
+        return Disposition.NO_CHANGE, "", None
+    if why := why_amounts_do_not_fit(operation, charge, locked.intent, result):
+        _leave_open(locked, charge, refund, why, caller, batch)
+        return Disposition.DEFERRED, why, None
+    accepted = _is_answered(locked.key) or was_accepted()
+    is_senders = operation.lease_until == sender_lease
+    following = _make_change(
+        *(locked, charge, refund, result, caller, batch),
+        was_accepted=accepted,
+        elsewhere=elsewhere if is_senders and not accepted else None,
+    )
+    return Disposition.APPLIED, "", following
 
 
 def withdraw_unsent(locked: LockedRows, refund: Refund, caller: Caller, *, detail: str) -> None:
@@ -186,6 +223,16 @@ def _says_nothing_new(operation: Operation, result: PspResult, *, is_senders: bo
         # The customer has come back since the PSP gave this answer.
         return result.outcome in (Outcome.REQUIRES_ACTION, Outcome.PENDING)
     return bool(_SAME.get(result.outcome) == operation.status)
+
+
+def _about_closed(
+    operation: Operation, charge: Operation, result: PspResult
+) -> tuple[Disposition, str]:
+    """What a result of a closed operation calls for: nothing, or a sync of its payment."""
+    if revision_of(operation.status, result.outcome) is None:
+        return Disposition.NO_CHANGE, ""
+    _make_due(charge)
+    return Disposition.DEFERRED, f"the provider says {result.outcome}, and is asked again"
 
 
 def _make_due(charge: Operation) -> None:
@@ -242,7 +289,9 @@ def _make_change(
     batch: Batch,
     *,
     was_accepted: bool = False,
-) -> None:
+    elsewhere: ChargeElsewhere | None = None,
+) -> Operation | None:
+    """Apply a result; returns the charge that goes on at another account, if there is one."""
     intent, operation = locked.intent, locked.operation
     change = Change.of(
         merchant=_merchant_of(intent, caller),
@@ -255,12 +304,18 @@ def _make_change(
     )
     carries_on = was_accepted and never_reached_psp(change)
     if carries_on and replace_or_open_case(change, locked.key):
-        return
+        return None
+    if elsewhere is not None and may_be_charged_elsewhere(change, locked.key):
+        following = elsewhere(change)
+        if following is not None:
+            move_on(change, following, locked.key, caller)
+            return following.charge
     apply_effect(change)
     _close_or_schedule(operation, result.retry_after_seconds)
     if operation.is_charge and holds_otherwise(operation, result):
         operation.next_check_at = now_utc()
     put_change(batch, change, caller)
+    return None
 
 
 def _merchant_of(intent: PaymentIntent, caller: Caller) -> Merchant:

@@ -23,12 +23,13 @@ from payments.services.callers.caller import Answer
 from payments.services.psp_gateway import references, sending
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
+from payments.services.routing.rules import forget_rules
 from payments.services.verification.rebuild import differences
 from payments.states import OPERATION_OUTCOME_UNKNOWN
 from payments.tests.support.crashes import crash_at_moment
 from payments.tests.support.factories import credentials_of, set_credentials
 from payments.tests.support.notices import notice_of, sign
-from payments.tests.support.shop import Shop, open_shop
+from payments.tests.support.shop import Shop, another_account, fail_over, open_shop
 from payments.tests.support.virtual_time import VirtualTime
 from psp_adapters.tests.support.receiver import SECRET
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -50,6 +51,8 @@ _FAULTS: dict[str, dict[str, Any]] = {
             *("truncate", "contradict", "rate_limit", "down"),
         )
     },
+    # The bank was not reached: the charge goes on at the second account.
+    "busy": {"decline": {"code": "card_declined", "decline_code": "issuer_not_available"}},
     "error_before_kept": {"error_before": 1, "cache_errors": 1},
     "error_after_kept": {"error_after": 1, "cache_errors": 1},
 }
@@ -90,20 +93,24 @@ class World:
     client: Client = field(default_factory=Client)
 
     def begin(self) -> None:
-        """Merchants with an account each; the PSP finds at first nothing of what it did."""
+        """Merchants with two accounts each; the PSP finds at first nothing of what it did."""
         self.time = VirtualTime(self.sandbox)
         effects = self.sandbox.effects()
         self._effects_before = effects[-1]["seq"] if effects else 0
         self._calls_before = 0
         self.shops = [open_shop(self.sandbox) for _ in range(SHOPS)]
         for shop in self.shops:
-            set_credentials(shop.account, webhook_secrets=SECRET)
+            further = another_account(shop)
+            fail_over(shop, further)
+            for account in (shop.account, further):
+                set_credentials(account, webhook_secrets=SECRET)
         self.sandbox.set_behavior(not_found_lag_seconds=LAG_SECONDS, authorization_seconds=_NEVER)
 
     def end(self) -> None:
         """Restore the clock and the PSP's behavior."""
         self.time.close()
         self.sandbox.heal()
+        forget_rules()
 
     def send(self, shop: Shop, command: Callable[[str], Answer], fate: Fate, kind: str) -> None:
         """A new request with a key of its own."""

@@ -17,7 +17,7 @@ import psycopg
 
 from ledger.money import Money
 from payments import public_ids
-from payments.models import Merchant, Operation, PaymentIntent, PspAccount, Refund
+from payments.models import Merchant, Operation, PaymentIntent, PspAccount, Refund, RoutingRule
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
 from payments.services import commands
@@ -25,6 +25,7 @@ from payments.services.callers.caller import Answer, Caller, CommandRequest, Com
 from payments.services.commands import Confirmation, IntentDetails
 from payments.services.psp_gateway import references
 from payments.services.recovery import sweep as recovery_sweep
+from payments.services.routing.rules import forget_rules
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory, sandbox_credentials
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
@@ -209,6 +210,22 @@ def another_account(shop: Shop) -> PspAccount:
     sealed = sandbox_credentials(code, shop.psp.base_url)
     account: PspAccount = PspAccountFactory.create(code=code, sealed_credentials=sealed)
     return account
+
+
+def fail_over(shop: Shop, *further: PspAccount) -> None:
+    """Route the shop's payments to its own account first, and then to the others in this order."""
+    RoutingRule.objects.create(
+        merchant=shop.merchant,
+        livemode=False,
+        position=RoutingRule.objects.count() + 1,
+        name=f"Payments of {shop.merchant.name}",
+        conditions={},
+        targets={
+            "split": [{"account": shop.account.code, "share": 100}],
+            "fallback": [each.code for each in further],
+        },
+    )
+    forget_rules()
 
 
 def confirm_at(

@@ -76,6 +76,9 @@ BUGS: Final[dict[str, Bug]] = {
         "late and external outcomes are booked one by one, and what the PSP holds is not compared",
         "I5",
     ),
+    "fails_over_while_unknown": _bug(
+        "a charge of unknown outcome goes on at another account", "I1"
+    ),
     "notifications_are_not_verified": _bug("a notification needs no signature", "M"),
 }
 

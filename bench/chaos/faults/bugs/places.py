@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from payments import tasks
-from payments.services.commands import create_and_confirm
+from payments.services.commands import create_and_confirm, failover
 from payments.services.commands import transaction as first_transaction
 from payments.services.idempotency import keys
 from payments.services.merchant_webhooks import fan_out
@@ -56,6 +56,8 @@ POST_TO_LEDGER: Final = Place(change, "_post")
 CLAIM_KEY: Final = Place(keys, "claim")
 EXECUTE_OPERATION: Final = Place(execution, "execute")
 RECOVERY_TASK: Final = Place(tasks.recovery_sweep, "resolve_due_operations")
+PREPARE_NEXT_ACCOUNT: Final = Place(failover.Failover, "after")
+MAY_BE_CHARGED_ELSEWHERE: Final = Place(recording, "may_be_charged_elsewhere")
 IS_SENT_AGAIN: Final = Place(recording, "never_reached_psp")
 SCHEDULE_AFTER_RESULT: Final = Place(recording, "schedule_check")
 SCHEDULE_AFTER_LOOK_UP: Final = Place(sweep, "schedule_check")

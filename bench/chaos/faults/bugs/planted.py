@@ -143,7 +143,7 @@ def recovery_charges_again() -> None:
 def answer_before_outcome() -> None:
     original = places.EXECUTE_OPERATION.original()
 
-    def execute_after_answer(operation: Operation, request: Any) -> Any:
+    def execute_after_answer(operation: Operation, request: Any, **others: Any) -> Any:
         def render_as_succeeded(subject: Any, caller: Any) -> Any:
             answer = request.render(subject, caller)
             body = answer.body.replace('"status":"processing"', '"status":"succeeded"')
@@ -152,7 +152,7 @@ def answer_before_outcome() -> None:
         if request.render is not None:
             hopeful = replace(request, render=render_as_succeeded)
             execution.result_as_it_stands(operation.id, hopeful)
-        return original(operation, request)
+        return original(operation, request, **others)
 
     places.EXECUTE_OPERATION.plant(execute_after_answer)
 
@@ -232,6 +232,26 @@ def settlement_lines_start_no_look_up() -> None:
         places.SYNC_PAYMENT_OF_LINE,
     ):
         place.plant(lambda *_, **__: None)
+
+
+def fails_over_while_unknown() -> None:
+    """A charge of unknown outcome goes on at the next account, as if it had not been sent."""
+    prepare = places.PREPARE_NEXT_ACCOUNT.original()
+    allowed = places.MAY_BE_CHARGED_ELSEWHERE.original()
+
+    def guessed(result: PspResult) -> PspResult:
+        is_unknown = result.outcome is Outcome.UNKNOWN
+        return replace(result, outcome=Outcome.NOT_SENT) if is_unknown else result
+
+    def prepare_anyway(accounts: Any, charge: Operation, result: PspResult) -> Any:
+        return prepare(accounts, charge, guessed(result))
+
+    def allow_anyway(change: Any, key: Any) -> Any:
+        change.result = guessed(change.result)
+        return allowed(change, key)
+
+    places.PREPARE_NEXT_ACCOUNT.plant(prepare_anyway)
+    places.MAY_BE_CHARGED_ELSEWHERE.plant(allow_anyway)
 
 
 def adoption_leaves_the_hold() -> None:

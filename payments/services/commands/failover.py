@@ -1,0 +1,220 @@
+"""Tries the next account of a route, for a charge that certainly was not made at the one before.
+
+An alternative is used only where a token of it exists: a token belongs to its account. Whether the
+payment may be charged again at all is decided under its lock (`outcomes.next_charge`).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from ledger.database.row_ids import new_row_id
+from payments import metrics
+from payments.exceptions import ResourceMissing
+from payments.models import (
+    Operation,
+    PaymentIntent,
+    PaymentMethod,
+    PspAccount,
+    RoutingReason,
+)
+from payments.public_ids import created_at_of
+from payments.services.callers.caller import Caller
+from payments.services.commands.method_options import charge_snapshot
+from payments.services.commands.payment_methods import give_id, method_of_token
+from payments.services.commands.purchase_details import purchase_of
+from payments.services.idempotency import keys
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.next_charge import ChargeElsewhere, NextCharge
+from payments.services.psp_gateway import accounts, circuit_breaker, references
+from payments.services.psp_gateway.token_lookup import described_token
+from payments.services.routing import choice, decisions
+from payments.services.routing.choice import Candidate, Route, Unsuitable
+from payments.services.routing.rules import RoutingSubject
+from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
+
+FURTHER_ACCOUNTS_MAX: Final = 2
+"""The customer waits, and banks take one attempt after the other for fraud."""
+ATTEMPT_SECONDS: Final = 3.0
+"""What must be left of the request's time for one more charge: nearly every PSP answers one within
+it. A slower one is answered with `processing`, like any charge."""
+
+_MAYBE: Final = (None, Unsuitable.METHOD_OF_ANOTHER_ACCOUNT)
+_COPIED: Final = (
+    *("merchant_id", "livemode", "intent_id", "kind", "amount_minor", "currency", "order_id"),
+    *("guards_order", "capture_now", "challenge_allowed", "three_d_secure", "save_for"),
+    *("off_session", "return_url", "status_before", "actor", "request_id", "idempotency_id"),
+)
+"""What the next charge has in common with the one before: all but account, token and key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedCharge:
+    """A charge that was written, and the further accounts of its route."""
+
+    charge: Operation
+    elsewhere: Failover
+
+
+def elsewhere_for(
+    intent: PaymentIntent, charge: Operation, method: PaymentMethod, caller: Caller
+) -> Failover | None:
+    """The further accounts of a charge that is being written; None if its route has none."""
+    subject = RoutingSubject(
+        merchant_id=intent.merchant_id,
+        livemode=intent.livemode,
+        intent_id=intent.id,
+        amount=intent.amount,
+        metadata=intent.metadata,
+        own_account_id=caller.psp_account.id,
+        method_type=method.method_type,
+        brand=method.brand,
+        country=method.country,
+        is_held=not charge.capture_now,
+        keeps_method=bool(charge.save_for),
+        asks_three_d_secure=bool(charge.three_d_secure),
+    )
+    found = Failover(choice.ordered_accounts(subject), subject, method, caller)
+    return None if found.is_over else found
+
+
+class Failover:
+    """The accounts of a route that are left for one request's charge.
+
+    One thread uses it after the other, never two at once.
+    """
+
+    def __init__(
+        self, route: Route, subject: RoutingSubject, method: PaymentMethod, caller: Caller
+    ) -> None:
+        """`route` and `subject` are those of the first charge, and `method` is what it charges."""
+        self._route, self._subject = route, replace(subject, token_account_ids=None)
+        self._method, self._caller = method, caller
+        self._left = deque(
+            each
+            for each in route.considered
+            if each.account.id != method.psp_account_id
+            and each.left_out in _MAYBE
+            and self._token_at(each.account)
+        )
+        self._tried = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Is there no further account, or no time for one?"""
+        if not self._left or self._tried >= FURTHER_ACCOUNTS_MAX:
+            return True
+        answer_by = self._caller.answer_by_monotonic
+        return answer_by is not None and time.monotonic() + ATTEMPT_SECONDS > answer_by
+
+    def after(self, charge: Operation, result: PspResult) -> ChargeElsewhere | None:
+        """Prepare the charge at the next account that can take it; None if there is none.
+
+        May ask a PSP about a token: called outside any transaction.
+        """
+        if not result.may_be_charged_elsewhere:
+            return None
+        reason = _reason(charge, result)
+        while not self.is_over:
+            candidate = self._left.popleft()
+            account = accounts.psp_account_of(candidate.account.id)
+            left_out = choice.unsuitable(account, self._subject)
+            method = self._method_at(account) if left_out is None else None
+            if left_out is None and method is None:
+                left_out = Unsuitable.METHOD_OF_ANOTHER_ACCOUNT
+            candidate = replace(candidate, account=account, left_out=left_out)
+            self._note(candidate)
+            if method is not None:
+                self._tried += 1
+                before = accounts.identity_of(charge.psp_account_id).code
+                metrics.FAILOVERS.labels(before, reason.value).inc()
+                return partial(self._next_charge, candidate, method, reason)
+        return None
+
+    def _note(self, candidate: Candidate) -> None:
+        """Keep what is known of an account now, for the decision that is stored."""
+        considered = (
+            candidate if each.account.id == candidate.account.id else each
+            for each in self._route.considered
+        )
+        self._route = replace(self._route, considered=tuple(considered))
+
+    def _method_at(self, account: PspAccount) -> PaymentMethod | None:
+        """The customer's method as that account knows it; None if it does not."""
+        token = self._token_at(account)
+        if not token:
+            return None
+        caller = replace(self._caller, psp_account=account)
+        try:
+            described = described_token(caller, token, param="payment_method")
+        except (ResourceMissing, PspUnavailable):
+            return None
+        if described.method_type != self._method.method_type:
+            return None
+        method = method_of_token(caller, described)
+        for name in ("billing_details", "metadata", "allow_redisplay"):
+            setattr(method, name, getattr(self._method, name))
+        return method
+
+    def _token_at(self, account: PspAccount) -> str:
+        """A token that the account can know, empty if there is none: another one's is not sent."""
+        own, can = self._method, accounts.capabilities_of(account.id)
+        here = accounts.capabilities_of(own.psp_account_id)
+        if own.token == here.bare_method_types.get(own.method_type):
+            return can.bare_method_types.get(own.method_type, "")
+        is_of_same_psp = accounts.identity_of(own.psp_account_id).psp == account.psp
+        if is_of_same_psp and can.published_tokens and own.customer_id is None:
+            return own.token
+        return ""
+
+    def _next_charge(
+        self, candidate: Candidate, method: PaymentMethod, reason: RoutingReason, change: Change
+    ) -> NextCharge:
+        """The charge at the candidate's account, of a payment that is locked."""
+        intent, identifier = change.intent, new_row_id()
+        method = copy.copy(method)  # This may be called again, if the commit is not confirmed.
+        give_id(method)
+        charge = _charge_like(change.operation, identifier, candidate.account.id)
+        charge.token = method.token
+        charge.payment_method_id = method.id
+        charge.payment_method_details = charge_snapshot(method, intent)
+        charge.network_transaction_id = method.network_transaction_id
+        charge.purchase_details = purchase_of(intent, psp_account_id=candidate.account.id)
+        decision = decisions.decision(
+            self._route,
+            candidate,
+            intent=intent,
+            sequence=decisions.next_sequence(intent.id),
+            charge_id=identifier,
+            reason=reason,
+        )
+        return NextCharge(charge=charge, rows=(method, decision))
+
+
+def _charge_like(before: Operation, identifier: UUID, psp_account_id: UUID) -> Operation:
+    """An unsaved charge with an id and a key of its own, leased to this process."""
+    lease_until = keys.new_lease()
+    return Operation(
+        id=identifier,
+        psp_account_id=psp_account_id,
+        psp_key=references.reference_of(identifier),
+        lease_until=lease_until,
+        next_check_at=lease_until,
+        created_at=created_at_of(identifier),
+        **{name: getattr(before, name) for name in _COPIED},
+    )
+
+
+def _reason(charge: Operation, result: PspResult) -> RoutingReason:
+    if result.outcome is Outcome.DECLINED:
+        return RoutingReason.RETRIABLE_DECLINE
+    code = accounts.identity_of(charge.psp_account_id).code
+    if result.refused_by_us and circuit_breaker.is_open(code, circuit_breaker.CallKind.CHARGE):
+        return RoutingReason.BREAKER_OPEN
+    return RoutingReason.NOT_SENT

@@ -1,0 +1,353 @@
+"""A charge that certainly was not made goes on at the next account of its route, and only then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+
+from payments.exceptions import PspNotReached
+from payments.models import Operation, PspAccount, RoutingDecision
+from payments.services import callers
+from payments.services.commands import failover
+from payments.services.operations import execution
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.recording import record_outcome
+from payments.services.psp_gateway import accounts
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.routing.rules import forget_rules
+from payments.tests.support.crashes import crash_at
+from payments.tests.support.factories import NOWHERE, credentials_of, set_credentials
+from payments.tests.support.late_outcomes import (
+    assert_the_books_agree,
+    balances,
+    events,
+    reference,
+    statuses,
+    sweep_reversals,
+    sync_as_notified,
+)
+from payments.tests.support.money_moves import end_leases
+from payments.tests.support.postgresql_wire import CommitCutter, When, through
+from payments.tests.support.shop import Shop, another_account, body_of, fail_over
+from payments.tests.verification.test_every_column import triggers_off
+from psp_adapters.contract.operations import Outcome, PspResult
+
+PAID_AT_THE_SECOND = [("authorize", "DECLINED"), ("authorize", "SUCCEEDED")]
+TOLD = ["payment_intent.created", "charge.failed", "charge.succeeded", "payment_intent.succeeded"]
+BUSY = {"code": "card_declined", "decline_code": "try_again_later", "message": "Try again later."}
+
+
+@pytest.fixture(autouse=True)
+def no_rules_afterwards() -> Iterator[None]:
+    yield
+    forget_rules()
+
+
+@pytest.fixture
+def second(shop: Shop) -> PspAccount:
+    account = another_account(shop)
+    fail_over(shop, account)
+    return account
+
+
+def decline_at(shop: Shop, account: PspAccount, **decline: str) -> None:
+    """Let one charge at the account be declined."""
+    key = credentials_of(account)["api_key"]
+    shop.psp.script({"decline": BUSY | decline}, api_key=key, kind="authorize")
+
+
+def cut_off(account: PspAccount) -> None:
+    """Let nothing listen at the account's address."""
+    set_credentials(account, base_url=NOWHERE)
+
+
+def charges_made(shop: Shop) -> list[str]:
+    return [each["kind"] for each in shop.effects()]
+
+
+def decisions(shop: Shop) -> list[tuple[str, str]]:
+    rows = RoutingDecision.objects.filter(merchant_id=shop.merchant.id).order_by("sequence")
+    codes = {each.id: each.code for each in PspAccount.objects.all()}
+    return [(codes[each.psp_account_id], each.reason) for each in rows]
+
+
+def test_a_decline_that_is_not_the_cards_goes_on_at_the_next_account(
+    shop: Shop, second: PspAccount
+) -> None:
+    decline_at(shop, shop.account)
+    answer = shop.create(caller=shop.caller(key="once", body="once"))
+    intent_id = body_of(answer)["id"]
+
+    intent = shop.intent(intent_id)
+    first, charge = shop.operations(intent_id)
+    assert (answer.status, body_of(answer)["status"], intent.status) == (
+        200,
+        "succeeded",
+        "CAPTURED",
+    )
+    assert statuses(shop, intent_id) == PAID_AT_THE_SECOND
+    assert (first.psp_account, charge.psp_account, intent.psp_account) == (
+        shop.account,
+        second,
+        second,
+    )
+    assert (first.guard_order, charge.guard_order) == (None, shop.order_id)
+    assert first.psp_key != charge.psp_key
+    assert intent.payment_method is not None
+    assert intent.payment_method.psp_account == second
+    assert events(intent_id) == TOLD
+    assert charges_made(shop) == ["authorize", "capture"]
+    assert balances(intent_id, at=second) == {1100: 10_000}
+    assert decisions(shop)[-1] == (second.code, "retriable_decline")
+    repeat = shop.create(caller=shop.caller(key="once", body="once"))
+    assert (repeat.body, repeat.replayed) == (answer.body, True)
+    shop.refund(intent_id, 10_000)
+    assert_the_books_agree()
+
+
+def test_a_charge_that_was_not_sent_goes_on_at_the_next_account(
+    shop: Shop, second: PspAccount
+) -> None:
+    intent_id = body_of(shop.create(confirm=False))["id"]
+    cut_off(shop.account)
+    answer = shop.confirm(intent_id)
+    assert body_of(answer)["status"] == "succeeded"
+    assert statuses(shop, intent_id) == [("authorize", "NOT_SENT"), ("authorize", "SUCCEEDED")]
+    assert events(intent_id) == TOLD
+    assert decisions(shop)[-1] == (second.code, "not_sent")
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize(
+    "said", ["generic_decline", "do_not_honor", "fraudulent", "stolen_card", "never_seen_before"]
+)
+def test_a_hard_decline_is_final(shop: Shop, second: PspAccount, said: str) -> None:
+    decline_at(shop, shop.account, decline_code=said)
+    answer = shop.create()
+    intent_id = body_of(answer)["payment_intent"]["id"]
+    assert (answer.status, statuses(shop, intent_id)) == (402, [("authorize", "DECLINED")])
+    assert shop.intent(intent_id).psp_account == shop.account
+    assert events(intent_id)[-2:] == ["charge.failed", "payment_intent.payment_failed"]
+
+
+@pytest.mark.parametrize("behavior", ["drop_before", "drop_after", "error_before", "error_after"])
+def test_an_unknown_outcome_is_never_charged_elsewhere(
+    shop: Shop, second: PspAccount, behavior: str
+) -> None:
+    key = credentials_of(shop.account)["api_key"]
+    shop.psp.script({behavior: 1}, api_key=key, kind="authorize")
+    intent_id = body_of(shop.create())["id"]
+    assert statuses(shop, intent_id) == [("authorize", "UNKNOWN")]
+    shop.psp.script({"decline": BUSY}, api_key=key, kind="authorize")
+    shop.settle()
+    [charge] = shop.operations(intent_id)
+    assert charge.status in ("SUCCEEDED", "DECLINED")
+    assert not Operation.objects.filter(psp_account=second).exists()
+    assert_the_books_agree()
+
+
+def test_at_most_three_accounts_are_tried_and_only_the_end_is_told(shop: Shop) -> None:
+    others = [another_account(shop) for _ in range(3)]
+    fail_over(shop, *others)
+    for each in (shop.account, *others):
+        decline_at(shop, each)
+    answer = shop.create()
+    intent_id = body_of(answer)["payment_intent"]["id"]
+    assert answer.status == 402
+    assert body_of(answer)["error"]["decline_code"] == "try_again_later"
+    assert statuses(shop, intent_id) == [("authorize", "DECLINED")] * 3
+    failed = ["charge.failed"] * 3
+    assert events(intent_id) == [
+        "payment_intent.created",
+        *failed,
+        "payment_intent.payment_failed",
+    ]
+    assert shop.intent(intent_id).psp_account == others[1]
+    assert body_of(shop.create())["status"] == "succeeded", "the order is free again"
+    assert_the_books_agree()
+
+
+def test_no_further_account_is_tried_when_the_requests_time_is_nearly_over(
+    shop: Shop, second: PspAccount
+) -> None:
+    decline_at(shop, shop.account)
+    soon = time.monotonic() + failover.ATTEMPT_SECONDS - 0.1
+    answer = shop.create(caller=shop.caller(answer_by_monotonic=soon))
+    assert answer.status == 402
+    assert not Operation.objects.filter(psp_account=second).exists()
+
+
+def test_a_request_that_reached_no_account_may_be_repeated(shop: Shop, second: PspAccount) -> None:
+    own_url = credentials_of(shop.account)["base_url"]
+    decline_at(shop, shop.account)
+    shop.create(order_id="before, so that both accounts have described the token")
+    for account in (shop.account, second):
+        cut_off(account)
+    caller = shop.caller(key="again", body="again")
+    with pytest.raises(PspNotReached):
+        shop.create(caller=caller)
+    row = Operation.objects.order_by("id").last()
+    assert row is not None
+    assert (row.status, row.psp_account) == ("NOT_SENT", second)
+    assert shop.intent(row.intent.public_id).status == "INITIATED"
+
+    set_credentials(shop.account, base_url=own_url)
+    set_credentials(second, base_url=own_url)
+    assert body_of(shop.create(caller=caller))["status"] == "succeeded"
+    assert charges_made(shop) == ["authorize", "capture"]
+    assert_the_books_agree()
+
+
+def test_a_paused_account_is_passed_over(shop: Shop) -> None:
+    paused, second = another_account(shop), another_account(shop)
+    fail_over(shop, paused, second)
+    PspAccount.objects.filter(pk=paused.pk).update(status="paused")
+    accounts.forget_accounts()
+    decline_at(shop, shop.account)
+    assert body_of(shop.create())["status"] == "succeeded"
+    last = RoutingDecision.objects.order_by("sequence").last()
+    assert last is not None
+    left_out = {each["account"]: each.get("left_out") for each in last.candidates}
+    assert left_out == {shop.account.code: None, paused.code: "paused", second.code: None}
+
+
+def test_a_late_success_of_the_first_charge_goes_back_at_its_own_account(
+    shop: Shop, second: PspAccount
+) -> None:
+    decline_at(shop, shop.account)
+    intent_id = body_of(shop.create())["id"]
+    first, _ = shop.operations(intent_id)
+    shop.psp.revise(reference(first), "succeed")
+    sync_as_notified(first)
+    sweep_reversals()
+    shop.settle()
+    assert shop.intent(intent_id).status == "CAPTURED"
+    refund = shop.operations(intent_id)[-1]
+    assert (refund.kind, refund.psp_account, refund.charge_id) == ("refund", shop.account, first.id)
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize(
+    ("step", "where"),
+    [
+        ("before the first one is recorded", (execution, "record_outcome", "before")),
+        ("between the two", (execution, "record_outcome", "after")),
+    ],
+)
+def test_a_crash_between_two_accounts_ends_in_one_charge(
+    shop: Shop, second: PspAccount, step: str, where: tuple[Any, str, str]
+) -> None:
+    decline_at(shop, shop.account)
+    key = {"key": "crashed", "body": "crashed"}
+    crash_at(where, lambda: shop.create(caller=shop.caller(**key)))
+    end_leases()
+    recovery_sweep.resolve_due_operations()
+    answer = shop.create(caller=shop.caller(**key))
+    [*_, charge] = Operation.objects.filter(merchant_id=shop.merchant.id).order_by("id")
+    is_between = step == "between the two"
+    assert charge.psp_account == (second if is_between else shop.account)
+    assert charge.status == ("SUCCEEDED" if is_between else "DECLINED")
+    assert charges_made(shop) == (["authorize", "capture"] if is_between else [])
+    assert answer.status == (200 if is_between else 402)
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize("when", ["before the commit", "after the commit"])
+def test_a_commit_between_two_accounts_that_is_not_confirmed_leads_to_one_charge(
+    shop: Shop, second: PspAccount, when: When
+) -> None:
+    decline_at(shop, shop.account)
+    with CommitCutter() as cutter, through(cutter):
+        cutter.arm(2, when)
+        answer = shop.create(caller=shop.caller(key="cut", body="cut"))
+    assert cutter.cuts == 1
+    assert statuses(shop, body_of(answer)["id"]) == PAID_AT_THE_SECOND
+    assert charges_made(shop) == ["authorize", "capture"]
+    assert_the_books_agree()
+
+
+def test_a_charge_at_the_second_account_of_unknown_outcome_is_found_out_there(
+    shop: Shop, second: PspAccount
+) -> None:
+    decline_at(shop, shop.account)
+    key = credentials_of(second)["api_key"]
+    shop.psp.script({"drop_after": 1}, api_key=key, kind="authorize")
+    intent_id = body_of(shop.create())["id"]
+    assert shop.intent(intent_id).status == "PROCESSING"
+    shop.settle()
+    assert statuses(shop, intent_id) == PAID_AT_THE_SECOND
+    assert charges_made(shop) == ["authorize", "capture"]
+    assert_the_books_agree()
+
+
+def test_a_request_answered_while_its_next_charge_is_written_has_that_charge_sent(
+    shop: Shop, second: PspAccount, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    """Its wait ends between the question whether it was answered and the commit."""
+    key = credentials_of(shop.account)["api_key"]
+    shop.psp.script({"decline": BUSY, "latency_ms": 1_000}, api_key=key, kind="authorize")
+    wait_seconds = failover.ATTEMPT_SECONDS + 1.5
+
+    def keep_decisions_from_being_written() -> None:
+        while not owner_cursor.execute("SELECT FROM payments_operation").fetchall():
+            time.sleep(0.02)
+        owner_cursor.execute("BEGIN")
+        owner_cursor.execute("LOCK TABLE payments_routing_decision IN EXCLUSIVE MODE")
+        time.sleep(wait_seconds)
+        owner_cursor.execute("COMMIT")
+
+    release = Thread(target=keep_decisions_from_being_written)
+    release.start()
+    caller = shop.caller(
+        key="late", body="late", answer_by_monotonic=time.monotonic() + wait_seconds
+    )
+    answer = shop.create(caller=caller)
+    release.join()
+    intent_id = body_of(answer)["id"]
+    assert body_of(answer)["status"] == "processing"
+    end = time.monotonic() + 10
+    while shop.intent(intent_id).status == "PROCESSING":
+        assert time.monotonic() < end, "the next charge was not sent"
+        time.sleep(0.05)
+    assert statuses(shop, intent_id) == PAID_AT_THE_SECOND
+    assert charges_made(shop) == ["authorize", "capture"]
+    assert shop.create(caller=caller).body == answer.body
+    assert_the_books_agree()
+
+
+UNTOUCHED = "nothing: its sender records the first answer"
+TOUCHED: dict[str, dict[str, Any]] = {
+    UNTOUCHED: {},
+    "another worker has taken its lease": {"lease_until": "2000-01-01T00:00:00Z"},
+    "its outcome was unknown": {"status": "UNKNOWN"},
+    "it was sent again": {"resent_at": "2000-01-01T00:00:00Z"},
+    "its key was forbidden at the PSP": {"fenced_at": "2000-01-01T00:00:00Z"},
+    "the merchant was told that it is being processed": {},
+}
+
+
+@pytest.mark.parametrize("what", TOUCHED)
+def test_only_the_first_answer_to_the_sender_may_lead_elsewhere(
+    shop: Shop, owner_cursor: psycopg.Cursor[Any], what: str
+) -> None:
+    crash_at((execution, "execute", "before"), shop.create)
+    [charge] = Operation.objects.filter(merchant_id=shop.merchant.id)
+    with triggers_off(owner_cursor, "payments_operation"):
+        Operation.objects.filter(pk=charge.pk).update(**TOUCHED[what])
+    asked: list[Change] = []
+    record_outcome(
+        operation=charge,
+        result=PspResult(outcome=Outcome.DECLINED, psp_id="pay_1", elsewhere=True),
+        caller=callers.for_operation(charge, "test"),
+        sender_lease=charge.lease_until,
+        was_accepted=lambda: "the merchant was told" in what,
+        elsewhere=asked.append,
+    )
+    assert bool(asked) == (what == UNTOUCHED)
+    charge.refresh_from_db()
+    assert (charge.status, charge.intent.status) == ("DECLINED", "FAILED")
