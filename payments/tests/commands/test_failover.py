@@ -288,7 +288,7 @@ def test_a_charge_at_the_second_account_of_unknown_outcome_is_found_out_there(
 def test_a_request_answered_while_its_next_charge_is_written_has_that_charge_sent(
     shop: Shop, second: PspAccount, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
-    """Its wait ends between the question whether it was answered and the commit."""
+    """Its wait ends after the check that it was not answered, and before the commit."""
     key = credentials_of(shop.account)["api_key"]
     shop.psp.script({"decline": BUSY, "latency_ms": 1_000}, api_key=key, kind="authorize")
     wait_seconds = failover.ATTEMPT_SECONDS + 1.5
