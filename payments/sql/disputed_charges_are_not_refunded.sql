@@ -1,6 +1,7 @@
 -- What the bank charged back is not refunded as well, unless the merchant's policy is 'flag' (then
 -- the command opens a case). The rest may be refunded. A dispute of another charge of the same
--- payment does not count. The intent is locked, so its disputes stand still meanwhile.
+-- payment does not count. The intent is locked, so its disputes stand still meanwhile. A refund that
+-- was sent before its charge began to count is no new one: then what is captured changes as well.
 
 CREATE OR REPLACE FUNCTION payments_refuse_refund_of_disputed() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
@@ -24,5 +25,6 @@ END $$;
 CREATE OR REPLACE TRIGGER refund_of_disputed BEFORE UPDATE OF amount_refund_pending_minor
     ON payments_payment_intent FOR EACH ROW
     WHEN (NEW.amount_disputed_minor > 0
-          AND NEW.amount_refund_pending_minor > OLD.amount_refund_pending_minor)
+          AND NEW.amount_refund_pending_minor > OLD.amount_refund_pending_minor
+          AND NEW.amount_captured_minor = OLD.amount_captured_minor)
     EXECUTE FUNCTION payments_refuse_refund_of_disputed();

@@ -29,7 +29,7 @@ from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.operations import execution
 from payments.services.operations.creation import new_operation
 from payments.services.outbox.events import EventDraft, events_of
-from payments.services.outcomes.duplicate_charges import excess_left
+from payments.services.outcomes.duplicate_charges import GIVE_BACK_ACTOR, excess_left
 from payments.services.outcomes.effects.refunds import new_refund
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.payment_sync import Conflict, sync_payment
@@ -46,7 +46,7 @@ from psp_adapters.contract.operations import OperationKind
 
 logger = logging.getLogger(__name__)
 
-ACTOR: Final = "job:late-success"
+ACTOR: Final = GIVE_BACK_ACTOR
 SWEEP_LIMIT: Final = 50
 SWEEP_SECONDS: Final = 10.0
 LEASE: Final = timedelta(seconds=60)

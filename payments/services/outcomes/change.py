@@ -117,6 +117,8 @@ class Change:
     """True for a charge that succeeded and keeps its payment method for later payments."""
     source_type: str = ""
     """The source type of the postings; by default that of the operation's last result."""
+    books_anew: bool = False
+    """True if nothing happened to the operation: it is booked as what its charge is by now."""
 
     @classmethod
     def of(
@@ -311,7 +313,7 @@ def _post(change: Change) -> None:
             operation.balance_transaction_id = identifier
             if change.charge.balance_transaction_id is None:
                 change.charge.balance_transaction_id = identifier
-        elif posting.rule in bookings.FAILURE_BALANCE_TRANSACTION:
+        elif posting.rule in bookings.FAILURE_BALANCE_TRANSACTION and not change.books_anew:
             operation.failure_balance_transaction_id = identifier
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from payments.models import Operation
 from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind
+
+GIVE_BACK_ACTOR: Final = "job:late-success"
+"""The sweep that gives back duplicate charges, and late ones that a merchant does not keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,8 @@ def excess_left(charge: Operation, operations: Iterable[Operation]) -> ExcessLef
     for operation in operations:
         if operation.charge_id != charge.id or operation.status != OperationStatus.SUCCEEDED:
             continue
-        if captures_excess(operation, charge):
+        if operation.kind == OperationKind.CAPTURE:  # Made at the PSP: we never capture one.
             taken_minor += operation.amount_minor
         elif operation.kind == OperationKind.REFUND and operation.gives_excess_back:
             taken_minor -= operation.amount_minor
     return ExcessLeft(held_minor=left_minor - taken_minor, taken_minor=taken_minor)
-
-
-def captures_excess(operation: Operation, charge: Operation) -> bool:
-    """True for a capture of a duplicate charge: made at the PSP, for we never capture one."""
-    return charge.status == OperationStatus.EXCESS and operation.kind == OperationKind.CAPTURE

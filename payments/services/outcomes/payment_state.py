@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from payments.models import Operation
 from payments.states import (
@@ -43,9 +44,16 @@ class RefundSums:
 
 
 def own_operations(operations: Iterable[Operation]) -> list[Operation]:
-    """The operations that count for the payment: no duplicate charge, nor changes of one."""
+    """The operations that count for the payment: no duplicate charge, nor changes of one.
+
+    A duplicate charge that the PSP reversed is still one while anything of it is left.
+    """
     operations = list(operations)
-    duplicates = [o for o in operations if o.status == OperationStatus.EXCESS]
+    duplicates = [
+        o
+        for o in operations
+        if o.status == OperationStatus.EXCESS or (o.is_charge and o.excess_minor)
+    ]
     return [
         o
         for o in operations
@@ -117,17 +125,20 @@ def status_by_amounts(
     return IntentStatus.PARTIALLY_REFUNDED if refunded_minor else IntentStatus.CAPTURED
 
 
-def statuses_with_nothing_left(own: Iterable[Operation]) -> frozenset[IntentStatus]:
-    """The statuses for a payment of which nothing is held or taken, by its last charge.
+def statuses_with_nothing_left(
+    own: Iterable[Operation], *, latest_charge_id: UUID | None
+) -> frozenset[IntentStatus]:
+    """The statuses for a payment of which nothing is held or taken, by its latest charge.
 
-    `own` is in the order of the ids.
+    That is the one begun last, or an earlier one that has counted since. Any status before a charge
+    is possible if it became a duplicate.
     """
     operations = list(own)
-    charges = [o for o in operations if o.is_charge]
-    last = charges[-1].status if charges else OperationStatus.NOT_SENT
+    latest = next((o for o in operations if o.id == latest_charge_id), None)
+    last = latest.status if latest is not None else OperationStatus.NOT_SENT
     done = OperationStatus.SUCCEEDED
     ended = {o.charge_id for o in operations if o.ends_challenge and o.status == done}
-    if charges and last != done and charges[-1].id in ended:
+    if last != done and latest_charge_id in ended:
         return _BEFORE_ANY_CHARGE
     if last == OperationStatus.CANCELED:
         return frozenset({IntentStatus.CANCELED})

@@ -28,9 +28,10 @@ from payments.services.cases.opening import case_about_operation
 from payments.services.jobs import wakeups
 from payments.services.jobs.backoff import next_attempt
 from payments.services.outcomes.change import OPERATION_FIELDS, Change
+from payments.services.outcomes.duplicate_charges import GIVE_BACK_ACTOR
 from payments.services.outcomes.locking import lock_rows
 from payments.services.psp_gateway.references import reference_of
-from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
+from payments.states import CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
 
 _COPIED: Final = (
@@ -74,7 +75,7 @@ def replace_or_open_case(change: Change, key: IdempotencyKey | None) -> bool:
     """
     operation = change.operation
     is_void = operation.kind == OperationKind.VOID
-    if is_void and not _is_anything_to_void(change.intent, change.charge):
+    if is_void and not (change.intent.held or change.charge.is_open):
         return False
     why_not = _why_not(change.intent, operation, change.charge)
     if why_not:
@@ -129,10 +130,12 @@ def _why_not(intent: PaymentIntent, operation: Operation, charge: Operation) -> 
         return f"it was tried for {settings.CARRY_OUT_WITHIN_HOURS} hours"
     if was_made_after_all(operation):
         return "the provider has made the operation that it replaces"
+    if operation.actor == GIVE_BACK_ACTOR and charge.reversal_due_at is None:
+        return "its charge is not to be given back any more"
     if kind is OperationKind.REFUND:
         return _why_not_refund(intent, charge)
-    if kind is OperationKind.VOID:
-        return "" if _is_anything_to_void(intent, charge) else "nothing is held any more"
+    if kind is OperationKind.VOID and charge.is_open:
+        return ""
     if charge.status != OperationStatus.SUCCEEDED or not intent.held:
         return "nothing is held any more"
     if kind is OperationKind.CAPTURE and operation.amount > intent.held:
@@ -148,11 +151,9 @@ def was_made_after_all(operation: Operation) -> bool:
     return earlier.status == OperationStatus.SUCCEEDED or was_made_after_all(earlier)
 
 
-def _is_anything_to_void(intent: PaymentIntent, charge: Operation) -> bool:
-    return bool(intent.held) or charge.status in OPERATION_OPEN
-
-
 def _why_not_refund(intent: PaymentIntent, charge: Operation) -> str:
+    if charge.status != OperationStatus.SUCCEEDED:
+        return "the provider has reversed its charge"
     returned_minor = intent.amount_refunded_minor + intent.amount_refund_pending_minor
     if returned_minor > intent.amount_captured_minor:
         return "less is captured by now"

@@ -53,15 +53,18 @@ def revision_of(status: str, outcome: Outcome) -> Revision | None:
 def why_amounts_do_not_fit(
     operation: Operation, charge: Operation, intent: PaymentIntent, result: PspResult
 ) -> str:
-    """Why a successful change of the hold cannot be booked alone; empty if it can.
+    """Why a successful change or refund cannot be booked alone; empty if it can.
 
-    Then an operation of which we have not heard moved money before it, and the snapshot of the
-    whole payment decides. A charge begins the payment, and a refund leaves the hold alone.
+    Then an operation of which we have not heard moved money before it, or its charge counts for the
+    payment no longer, and the snapshot of the whole payment decides. A charge begins the payment,
+    and a refund leaves the hold alone.
     """
     kind = OperationKind(operation.kind)
-    if result.outcome is not Outcome.SUCCEEDED:
+    if result.outcome is not Outcome.SUCCEEDED or kind is OperationKind.AUTHORIZE:
         return ""
-    if kind in (OperationKind.AUTHORIZE, OperationKind.REFUND):
+    if not _has_its_role(operation, charge, intent):
+        return f"a {kind} of a charge that is {charge.status} here by now"
+    if kind is OperationKind.REFUND:
         return ""
     if charge.status in OPERATION_OPEN and result.amount:
         return f"the provider released {result.amount} of a charge that is {charge.status} here"
@@ -79,6 +82,19 @@ def why_amounts_do_not_fit(
     if result.held not in (None, _money(after_minor, charge)):
         return f"the provider holds {result.held}, our books {_money(after_minor, charge)}"
     return ""
+
+
+def _has_its_role(operation: Operation, charge: Operation, intent: PaymentIntent) -> bool:
+    """Is the charge still what it was when this was sent: the payment's own, or a duplicate?
+
+    Else the intent's amounts may be those of another charge. A challenge that failed under its void
+    never held anything.
+    """
+    if operation.gives_excess_back:
+        return bool(charge.status == O.EXCESS)
+    if charge.status in (O.DECLINED, O.CANCELED, O.NOT_SENT):
+        return not intent.amount_held_minor
+    return charge.is_open or bool(charge.status == O.SUCCEEDED)
 
 
 def holds_otherwise(charge: Operation, result: PspResult) -> bool:

@@ -79,22 +79,26 @@ def differences() -> Iterator[str]:
 
 
 def rebuilt_statuses(
-    vector: PaymentVector | None, operations: Iterable[Operation]
+    vector: PaymentVector | None,
+    operations: Iterable[Operation],
+    *,
+    latest_charge_id: UUID | None,
 ) -> frozenset[IntentStatus]:
     """The statuses that the books and the operations allow (more than one before any charge)."""
     own = own_operations(operations)
     under_way = status_under_way(own)
     if under_way is not None:
         return frozenset({under_way})
+    nothing_left = statuses_with_nothing_left(own, latest_charge_id=latest_charge_id)
     if vector is None:
-        return statuses_with_nothing_left(own)
+        return nothing_left
     pending_minor = refund_sums(own, vector.currency).pending_minor
     status = status_by_amounts(
         held_minor=vector.held.minor,
         captured_minor=vector.captured.minor,
         refunded_minor=vector.refunded.minor - pending_minor,
     )
-    return statuses_with_nothing_left(own) if status is None else frozenset({status})
+    return nothing_left if status is None else frozenset({status})
 
 
 def _batches() -> Iterator[list[PaymentIntent]]:
@@ -177,7 +181,7 @@ def _compare(
         if stored_minor != rebuilt_minor:
             stored, rebuilt = (Money(m, intent.currency) for m in (stored_minor, rebuilt_minor))
             yield f"{intent.public_id}: {name} is stored as {stored}, the books say {rebuilt}"
-    allowed = rebuilt_statuses(vector, operations)
+    allowed = rebuilt_statuses(vector, operations, latest_charge_id=intent.latest_charge_id)
     if intent.status not in allowed:
         yield (
             f"{intent.public_id}: status is stored as {intent.status}, books and operations say "

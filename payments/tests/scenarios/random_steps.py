@@ -32,6 +32,8 @@ class Await(StrEnum):
     UNSENT = "before its request is sent"
     UNRECORDED = "before its result is recorded"
     SYNCED = "before a snapshot taken earlier is adopted"
+    REVERSED = "before its request is sent, and the PSP reverses its charge"
+    REINSTATED = "the same, and the PSP then reinstates the charge"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ BEGINNINGS = {
     "paid twice": [Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="wait")],
     "paid twice, not synced": [
         Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="time"),
+    ],
+    "paid twice, and reversed while it is voided": [
+        Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="time"),
+        Step(verb="cancel", interleaved=Await.REVERSED),
     ],
     "replaced": [Step(verb="confirm", token="pm_card_threeDSecure2Required"), PAID],
     "returned": [Step(verb="confirm", token="pm_bankDebit_returned"), Step(verb="wait")],

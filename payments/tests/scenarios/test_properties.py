@@ -25,7 +25,7 @@ from payments.services.outcomes.late_and_external.adopt import (
     version_of,
 )
 from payments.services.outcomes.late_and_external.charge_books import ChargeBooks
-from payments.services.psp_gateway import accounts, sending
+from payments.services.psp_gateway import accounts, references, sending
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import payment_sync
 from payments.services.recovery.payment_sync import sync_payment
@@ -228,6 +228,8 @@ def looked_up_meanwhile(shop: Shop, intent_id: str, when: Await | None) -> Itera
     real = sending.send
 
     def send(operation: Operation, **how: Any) -> PspResult:
+        if when in (Await.REVERSED, Await.REINSTATED):
+            reverse_its_charge(shop, intent_id, operation, back=when is Await.REINSTATED)
         if when is Await.UNSENT:
             sync_everything(shop, intent_id)
         result = real(operation, **how)
@@ -241,6 +243,22 @@ def looked_up_meanwhile(shop: Shop, intent_id: str, when: Await | None) -> Itera
         yield
     finally:
         sending.send = real
+
+
+def reverse_its_charge(shop: Shop, intent_id: str, operation: Operation, *, back: bool) -> None:
+    """The PSP reverses the charge of a change that has captured nothing, or takes that back."""
+    charge = Operation.objects.filter(pk=operation.charge_id).first()
+    seen = payment_of(shop, charge) if charge is not None and charge.psp_payment_id else None
+    if charge is None or seen is None or is_captured(seen):
+        return
+    for to in ("fail", "succeed") if back else ("fail",):
+        with suppress(AssertionError):
+            shop.psp.revise(references.reference_of(charge.id), to)
+        sync_everything(shop, intent_id)
+
+
+def is_captured(seen: PspPayment) -> bool:
+    return any(each.kind is PspOperationKind.CAPTURE for each in seen.operations)
 
 
 def payment_of(shop: Shop, charge: Operation) -> PspPayment | None:

@@ -75,9 +75,10 @@ def void_succeeded(change: Change) -> None:
 
 
 def restore_status_of_charge(change: Change) -> None:
-    """Derive the intent's status from its charge after a change without effect.
+    """Derive the intent's status from amounts and charge after a change without effect.
 
-    If the request was answered `processing`, an event reports the new status.
+    The amounts come first: another charge may hold the payment by now. If the request was answered
+    `processing`, an event reports the new status.
     """
     intent, charge = change.intent, change.charge
     if intent.status != IntentStatus.PROCESSING:
@@ -87,6 +88,12 @@ def restore_status_of_charge(change: Change) -> None:
         change.emit_if_answered("payment_intent.requires_action")
     elif charge.status == OperationStatus.PENDING:
         return  # The charge itself is pending: the intent stays in processing.
+    elif intent.held:
+        intent.authorize()
+        change.emit_if_answered("payment_intent.amount_capturable_updated")
+    elif intent.amount_captured_minor:
+        change.emit("charge.updated", "charge")
+        become_captured(change)
     elif charge.status != OperationStatus.SUCCEEDED:
         intent.fail()
         intent.last_payment_error = last_payment_error(
@@ -94,12 +101,6 @@ def restore_status_of_charge(change: Change) -> None:
         )
         intent.payment_method_id = None
         change.emit_status("payment_intent.payment_failed")
-    elif intent.held:
-        intent.authorize()
-        change.emit_if_answered("payment_intent.amount_capturable_updated")
-    elif intent.amount_captured_minor:
-        change.emit("charge.updated", "charge")
-        become_captured(change)
     else:
         reason = _why_nothing_is_held(change)
         change.emit("charge.expired" if reason == EXPIRED_REASON else "charge.updated", "charge")

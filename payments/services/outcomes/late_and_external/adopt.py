@@ -237,6 +237,9 @@ def _write(payment: LockedPayment, actor: str, *, undecided: bool) -> None:
     for change in payment.changes:
         put_change(batch, change, _caller_of(payment, change, actor))
     batch.update(charge, OPERATION_FIELDS)
+    counting = payment.counting_charge
+    if payment.changes and counting is not None and counting is not charge:
+        batch.update(counting, ("guard_order", "guards_order"))
     if not payment.changes:
         batch.update(intent, ("authorization_expires_at", "updated_at"))
     batch.execute()

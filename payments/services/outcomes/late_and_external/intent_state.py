@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from payments.clock import now_utc
+from payments.models import Operation
 from payments.services.outcomes.blocking_charges import order_taken_by
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import last_payment_error
@@ -111,20 +112,31 @@ def set_status(payment: LockedPayment, change: Change, *, held_before_minor: int
 
 
 def set_order_guard(payment: LockedPayment) -> None:
-    """Let the charge occupy its order while money of it is held or kept, and free it otherwise."""
+    """Let the charge that counts occupy its order while money of the payment is held or kept.
+
+    It is free otherwise. The snapshot may be that of an earlier charge, which the PSP reversed:
+    what is refunded of that counts for the payment too.
+    """
     intent, charge = payment.intent, payment.charge
     if payment.is_duplicate or charge.is_open:
         return
-    kept = intent.amount_captured_minor > intent.amount_refunded_minor
-    if charge.status != O.SUCCEEDED or not (intent.amount_held_minor or kept):
+    if charge.status != O.SUCCEEDED:
         charge.guard_order = None
-        return
-    if charge.guard_order:
+    counting = payment.counting_charge
+    if counting is not None:
+        kept = intent.amount_captured_minor > intent.amount_refunded_minor
+        _guard_order_of(payment, counting, pays=kept or bool(intent.amount_held_minor))
+
+
+def _guard_order_of(payment: LockedPayment, charge: Operation, *, pays: bool) -> None:
+    if not pays:
+        charge.guard_order = None
+    if charge.guard_order or not pays:
         return
     charge.guards_order = bool(payment.merchant.order_guard and charge.order_id)
     if not charge.guards_order:
         return
-    taken_by = order_taken_by(payment.merchant, intent, charge)
+    taken_by = order_taken_by(payment.merchant, payment.intent, charge)
     if taken_by:
         charge.guards_order = False
         payment.remarks.append(
@@ -150,8 +162,8 @@ def _target(payment: LockedPayment) -> S:
 def _with_nothing_left(payment: LockedPayment) -> S:
     """The status of a payment of which nothing is held or captured any more."""
     status, charge = S(payment.intent.status), payment.charge
-    own = own_operations(sorted(payment.operations, key=lambda each: each.id))
-    allowed = statuses_with_nothing_left(own)
+    own = own_operations(payment.operations)
+    allowed = statuses_with_nothing_left(own, latest_charge_id=payment.intent.latest_charge_id)
     if status in allowed:
         return status
     took = status in INTENT_CAPTURED or charge.status != O.SUCCEEDED

@@ -13,7 +13,7 @@ from payments.services.cases.opening import case_about_operation
 from payments.services.outcomes import bookings
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.late_and_external.charge_books import ChargeBooks, ChargeVector
-from payments.states import CaseKind
+from payments.states import CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 from psp_adapters.contract.payments import PspPayment
 
@@ -82,6 +82,12 @@ class LockedPayment:
     """Sentences for an operator, added to the first case of this adoption."""
 
     @property
+    def counting_charge(self) -> Operation | None:
+        """The one charge whose amounts are the payment's, if there is one."""
+        charges = (o for o in self.operations if o.is_charge)
+        return next((o for o in charges if o.status == OperationStatus.SUCCEEDED), None)
+
+    @property
     def rules(self) -> ChargeRules:
         return DUPLICATE if self.is_duplicate else OWN
 
@@ -144,6 +150,7 @@ class LockedPayment:
     def change_before_others(self, operation: Operation, *, refund: Refund | None) -> Change:
         """An empty change of an operation whose status stays, written before the others."""
         change = self.change_of(operation, PspResult(outcome=Outcome.UNKNOWN), refund=refund)
+        change.books_anew = True
         self.changes.insert(0, self.changes.pop())
         return change
 
