@@ -65,6 +65,8 @@ class Capabilities:
     reusable_method_types: frozenset[str] = frozenset()
     """Those of them that it sets up for later payments, alone or with a first payment; it returns
     the network's id of that, and takes it with later charges. None: it sets up nothing."""
+    keeps_with_payment_only: bool = False
+    """Whether it keeps a method only together with a first payment, so that setups are refused."""
     requests_three_d_secure: bool = False
     """Whether a charge can ask for 3-D Secure that the PSP would not ask for by itself."""
     purchase_details: bool = False

@@ -10,6 +10,17 @@ from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.stored_text import StoredText
 
 
+class CustomerNotMade(Exception):
+    """A PSP keeps methods with customers of its own, and did not say that it made one.
+
+    Nothing was sent after that.
+    """
+
+    def __init__(self, why: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(f"no customer was made: {why}")
+        self.retry_after_seconds = retry_after_seconds
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupRequest:
     """One setup, ready to be sent. Repeating it means sending exactly this again."""

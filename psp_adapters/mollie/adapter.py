@@ -35,8 +35,19 @@ from psp_adapters.contract.payments import (
 )
 from psp_adapters.contract.report_rows import read_rows
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.contract.setups import CustomerNotMade
 from psp_adapters.http import AnswerUnknown, NotSent
-from psp_adapters.mollie import account, disputes, look_ups, mapping, reports, results, webhook
+from psp_adapters.mollie import (
+    account,
+    disputes,
+    look_ups,
+    mandates,
+    mapping,
+    reports,
+    results,
+    settlements,
+    webhook,
+)
 from psp_adapters.mollie.connection import (
     Connection,
     Transport,
@@ -68,6 +79,8 @@ class MollieAdapter(PspAdapter):
         holdable_method_types=frozenset({"card"}),
         redirect_method_types=ON_ANOTHER_PAGE,
         bare_method_types={each: f"{BARE_METHOD}{each}" for each in METHODS},
+        reusable_method_types=frozenset(METHODS),
+        keeps_with_payment_only=True,
         disputes=True,
         settlement_reports=True,
     )
@@ -117,12 +130,21 @@ class MollieAdapter(PspAdapter):
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Create a payment with a token of a card, or one that the customer makes at Mollie."""
-        if not mapping.method_type_of(request.token):
-            return mapping.refused_unsent("the token has not the form of one")
-        if not request.challenge_allowed:
-            return mapping.challenge_needed()
-        if not request.return_url and request.token.startswith(BARE_METHOD):
-            return mapping.refused_unsent("the customer needs an address to come back to")
+        refusal = mapping.refusal_before_sending(request)
+        if refusal is not None:
+            return refusal
+        end, customer = time.monotonic() + deadline_seconds, ""
+        if mapping.needs_customer(request):
+            try:
+                customer = mandates.new_customer(
+                    self._connection,
+                    psp_key=request.psp_key,
+                    reference=request.reference,
+                    livemode=self._livemode,
+                    deadline_seconds=deadline_seconds,
+                )
+            except CustomerNotMade as error:
+                return mapping.not_sent(f"not sent: {error}", error.retry_after_seconds)
 
         def read(view: Json) -> PspResult:
             payment = Payment(view)
@@ -130,12 +152,14 @@ class MollieAdapter(PspAdapter):
                 raise Contradiction("another reference")
             return results.authorization_of(payment)
 
-        body = mapping.authorize_body(request, webhook_url=self._address_of(request))
+        body = mapping.authorize_body(
+            request, webhook_url=self._address_of(request), customer=customer
+        )
         return self._send(
             request,
             lambda key: self._api.payments.create(body, idempotency_key=key),
             read,
-            deadline_seconds,
+            end - time.monotonic(),
         )
 
     def _address_of(self, request: PspRequest) -> str:
@@ -288,6 +312,10 @@ class MollieAdapter(PspAdapter):
             raise UnknownToken
         return PaymentToken(token=token, method_type=method_type)
 
+    def release_stored(self, stored_token: str, *, deadline_seconds: float) -> None:
+        """Revoke the mandate; raises PspUnavailable."""
+        mandates.revoke(self._connection, stored_token, deadline_seconds=deadline_seconds)
+
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
         """Find a chargeback in the list of all: its address needs the id of its payment."""
         end = time.monotonic() + deadline_seconds
@@ -310,35 +338,13 @@ class MollieAdapter(PspAdapter):
         self, *, since: datetime | None, deadline_seconds: float
     ) -> list[ReportListing]:
         """List the settlements that were paid out at that time or later, or all; oldest first."""
-        end = time.monotonic() + deadline_seconds
-        organization = self._of_organization()
-        pages = organization.pages(organization.api.settlements, "settlements", end)
-        found = [view for page in pages for view in page]
-        return readable(reports.listings_of, found, since=since)
+        return settlements.listings(
+            self._organization, since=since, deadline_seconds=deadline_seconds
+        )
 
     def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
         """Fetch what a settlement lists, as one report."""
-        if not reports.is_name(name):
-            raise PspUnavailable("not the name of a report")
-        end = time.monotonic() + deadline_seconds
-        organization = self._of_organization()
-        settlement = organization.object(
-            lambda: organization.api.settlements.get(name), deadline_seconds=deadline_seconds
-        )
-        lists = {
-            which: [
-                view
-                for page in organization.pages(resource, which, end, most=reports.PAGES_MAX)
-                for view in page
-            ]
-            for which, resource in reports.resources_of(organization.api, name).items()
-        }
-        return readable(reports.report_of, settlement, lists, name=name)
-
-    def _of_organization(self) -> Connection:
-        if self._organization is None:
-            raise PspUnavailable("settlements need an access_token of the organization")
-        return self._organization
+        return settlements.fetch(self._organization, name, deadline_seconds=deadline_seconds)
 
     def read_report(self, body: bytes) -> Iterator[ReportLine]:
         return read_rows(body, reports.line_of)

@@ -42,8 +42,12 @@ BARE_METHOD: Final = "method:"
 REFERENCE: Final = "reference"
 FINAL: Final = "final"
 """Whether a capture of ours was the last; in its metadata."""
+FIRST: Final = "first"
+"""The `sequenceType` of a payment that makes a mandate."""
 VOID: Final = "void"
 """Our reference of the void, in the metadata of its payment."""
+_KEPT_TOKEN: Final = re.compile(r"(cst_[A-Za-z0-9_]{1,60})/(mdt_[A-Za-z0-9_]{1,60})")
+"""Of a method that was kept: its customer at Mollie, and the mandate."""
 _CARD_TOKEN: Final = re.compile(r"tkn_[A-Za-z0-9_]{1,120}")
 _SECRETS: Final = re.compile(r"\b(?:live|test|access)_\w+|Bearer\s+\S+")
 _MAX_DETAIL: Final = 500
@@ -71,8 +75,42 @@ def method_type_of(token: str) -> str:
     return "card" if _CARD_TOKEN.fullmatch(token) else ""
 
 
-def authorize_body(request: PspRequest, *, webhook_url: str) -> Json:
-    """The body of POST /v2/payments."""
+def token_parts(token: str) -> tuple[str, str] | None:
+    """The customer and the mandate of a kept method; None if it is no such token."""
+    match = _KEPT_TOKEN.fullmatch(token)
+    return (match[1], match[2]) if match else None
+
+
+def kept_token(view: Json) -> str:
+    """The token of later payments that a first payment made; empty if it made none (yet)."""
+    token = f"{view.get('customerId')}/{view.get('mandateId')}"
+    is_first = view.get("sequenceType") == FIRST
+    return token if is_first and _KEPT_TOKEN.fullmatch(token) else ""
+
+
+def refusal_before_sending(request: PspRequest) -> PspResult | None:
+    """Why a charge is not sent; None if it is."""
+    if token_parts(request.token) is not None:
+        return None
+    if not method_type_of(request.token):
+        return refused_unsent("the token has not the form of one")
+    if not request.challenge_allowed:
+        return challenge_needed()
+    if not request.return_url and request.token.startswith(BARE_METHOD):
+        return refused_unsent("the customer needs an address to come back to")
+    return None
+
+
+def needs_customer(request: PspRequest) -> bool:
+    """Whether a charge is to keep a method that is not kept yet."""
+    return bool(request.save_for) and token_parts(request.token) is None
+
+
+def authorize_body(request: PspRequest, *, webhook_url: str, customer: str = "") -> Json:
+    """The body of POST /v2/payments; with a customer, of a first payment that makes a mandate."""
+    kept = token_parts(request.token)
+    if kept is not None:
+        return _recurring_body(request, kept, webhook_url=webhook_url)
     method_type = method_type_of(request.token)
     texts = {"order_id": masked_card_numbers(request.order_id)} if request.order_id else {}
     body: Json = {
@@ -87,7 +125,23 @@ def authorize_body(request: PspRequest, *, webhook_url: str) -> Json:
         body["captureMode"] = "manual"
     if not request.token.startswith(BARE_METHOD):
         body["cardToken"] = request.token
-    return body
+    return body | {"customerId": customer, "sequenceType": FIRST} if customer else body
+
+
+def _recurring_body(request: PspRequest, kept: tuple[str, str], *, webhook_url: str) -> Json:
+    """The body of a charge by a mandate: the customer goes nowhere."""
+    customer, mandate = kept
+    texts = {"order_id": masked_card_numbers(request.order_id)} if request.order_id else {}
+    body: Json = {
+        "amount": amount_view(request.amount),
+        "description": _description(request),
+        "sequenceType": "recurring",
+        "customerId": customer,
+        "mandateId": mandate,
+        "webhookUrl": webhook_url,
+        "metadata": {**texts, REFERENCE: request.reference},
+    }
+    return body if request.capture else {**body, "captureMode": "manual"}
 
 
 def capture_body(request: PspRequest) -> Json:
@@ -149,9 +203,13 @@ def moment_of(value: Any) -> datetime:
     return moment.astimezone(UTC)
 
 
-def not_sent(detail: str) -> PspResult:
+def not_sent(detail: str, retry_after_seconds: float | None = None) -> PspResult:
     """It certainly did not happen."""
-    return PspResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
+    return PspResult(
+        outcome=Outcome.NOT_SENT,
+        detail=redacted(detail),
+        retry_after_seconds=retry_after_seconds,
+    )
 
 
 def unknown(detail: str, *, contradicts_us: bool = False) -> PspResult:

@@ -16,6 +16,7 @@ from psp_adapters.mollie.mapping import (
     FINAL,
     VOID,
     Json,
+    kept_token,
     metadata_of,
     moment_of,
     money_of,
@@ -66,6 +67,11 @@ class Payment:
     def was_authorized(self) -> bool:
         """Whether the customer's bank ever agreed to it."""
         return self.status in ("authorized", "paid") or bool(self.view.get("authorizedAt"))
+
+    @property
+    def kept_token(self) -> str:
+        """What charges its method from now on; empty if it keeps none."""
+        return kept_token(self.view) if self.was_authorized else ""
 
     @property
     def captured(self) -> Money:

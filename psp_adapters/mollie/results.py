@@ -34,6 +34,7 @@ def authorization_of(payment: Payment) -> PspResult:
         redirect_url=payment.checkout_url if outcome is Outcome.REQUIRES_ACTION else "",
         expires_at=payment.expires_at,
         held=payment.held if payment.shows_changes else None,
+        stored_token=payment.kept_token,
     )
 
 
@@ -180,6 +181,7 @@ def _first(payment: Payment) -> PspOperation:
         code=result.code,
         decline_code=result.decline_code,
         message=result.message,
+        stored_token=result.stored_token,
     )
 
 

@@ -39,7 +39,7 @@ from psp_adapters.contract.payments import (
     refuse_card_number,
 )
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
-from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
+from psp_adapters.contract.setups import CustomerNotMade, SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import AnswerUnknown, NotSent
 from psp_adapters.stripe import (
     account,
@@ -119,7 +119,7 @@ class StripeAdapter(PspAdapter):
                     reference=request.reference,
                     deadline_seconds=deadline_seconds,
                 )
-            except saved_cards.CustomerNotMade as error:
+            except CustomerNotMade as error:
                 return mapping.not_sent(f"not sent: {error}", error.retry_after_seconds)
 
         def read(view: Json) -> PspResult:

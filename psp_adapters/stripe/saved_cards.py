@@ -22,7 +22,7 @@ from psp_adapters.contract.answers import (
     view_of,
 )
 from psp_adapters.contract.operations import REQUEST_REFUSED, Outcome, PspUnavailable
-from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
+from psp_adapters.contract.setups import CustomerNotMade, SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import AnswerUnknown, NotSent
 from psp_adapters.stripe import mapping, vocabulary
 from psp_adapters.stripe.connection import Connection, in_path
@@ -37,14 +37,6 @@ _FAILED_CHALLENGE: Final = "setup_intent_authentication_failure"
 _GONE: Final = "resource_missing"
 _NOT_ATTACHED: Final = "payment_method_unexpected_state"
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
-
-
-class CustomerNotMade(Exception):
-    """Stripe did not say that it made the customer, so nothing was sent after that."""
-
-    def __init__(self, detail: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
 
 
 def new_customer(
@@ -62,15 +54,15 @@ def new_customer(
             deadline_seconds=deadline_seconds,
         )
     except (NotSent, AnswerUnknown) as error:
-        raise CustomerNotMade(f"no customer was made: {error}") from None
+        raise CustomerNotMade(str(error)) from None
     if answer.status != 200:
         wait_seconds = retry_after(answer.headers) if answer.status == 429 else None
-        raise CustomerNotMade(f"no customer was made: answered {answer.status}", wait_seconds)
+        raise CustomerNotMade(f"answered {answer.status}", wait_seconds)
     try:
         mapping.require_mode(answer.body, livemode=connection.livemode)
         return text(answer.body["id"])
     except (Contradiction, *UNREADABLE) as error:
-        raise CustomerNotMade(f"no customer was made: {type(error).__name__}") from None
+        raise CustomerNotMade(type(error).__name__) from None
 
 
 def set_up(

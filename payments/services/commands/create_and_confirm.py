@@ -277,7 +277,8 @@ def _require_return_url(
     method: PaymentMethod, intent: PaymentIntent, confirmation: Confirmation
 ) -> None:
     away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types
-    if method.method_type in away and not (confirmation.return_url or intent.return_url):
+    goes_away = method.method_type in away and not method.stored_token
+    if goes_away and not (confirmation.return_url or intent.return_url):
         raise InvalidParameter(
             f"A payment by {method.method_type} sends the customer to another page. Pass "
             "return_url: the address that the customer comes back to.",
@@ -295,7 +296,7 @@ def require_capturable_later(intent: PaymentIntent) -> None:
 
 def _require_type(method: PaymentMethod, intent: PaymentIntent) -> None:
     away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types
-    if method.method_type in away and _redirects_refused(intent):
+    if method.method_type in away and not method.stored_token and _redirects_refused(intent):
         raise InvalidParameter(
             f"A payment by {method.method_type} sends the customer to another page, and this "
             "PaymentIntent was created with automatic_payment_methods[allow_redirects]=never. Use "

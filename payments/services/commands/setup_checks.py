@@ -23,6 +23,12 @@ def default_types(psp_account_id: UUID) -> list[str]:
 def require_types(setup: SetupIntent) -> None:
     """Refuse types of which the PSP keeps none; raises InvalidParameter."""
     keepable = default_types(setup.psp_account_id)
+    if accounts.capabilities_of(setup.psp_account_id).keeps_with_payment_only:
+        raise InvalidParameter(
+            "The payment provider of this account keeps a payment method only together with a "
+            "first payment. Create a PaymentIntent with setup_future_usage.",
+            code=_UNSUPPORTED,
+        )
     if not keepable:
         raise InvalidParameter(
             "The payment provider of this account keeps no payment methods for later payments "

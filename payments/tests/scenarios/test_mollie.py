@@ -186,3 +186,44 @@ def test_a_payment_that_mollie_cannot_cancel_stays_open_and_can_be_paid(
     processing.process_due_notifications()
     assert api.get(f"{INTENTS}/{begun['id']}").body["status"] == "succeeded"
     assert list(differences()) == []
+
+
+def test_a_payment_by_a_bank_is_kept_and_later_debited_without_the_customer(
+    mollie_shop: MollieShop, face: MollieFace
+) -> None:
+    api = api_of(mollie_shop)
+    customer = api.post("/v1/customers").body["id"]
+    amount = {"amount": 900, "currency": "eur", "confirm": True, "customer": customer}
+    begun = api.post(
+        INTENTS,
+        **amount,
+        return_url="https://shop.example/back",
+        payment_method_data={"type": "ideal"},
+        setup_future_usage="off_session",
+    ).body
+    mollie_shop.psp.complete_challenge(begun["next_action"]["redirect_to_url"]["url"])
+    assert notify(face) == 200
+    processing.process_due_notifications()
+    paid = api.get(f"{INTENTS}/{begun['id']}").body
+    kept = api.get(f"/v1/payment_methods/{paid['payment_method']}").body
+    assert (paid["status"], kept["customer"]) == ("succeeded", customer)
+
+    debited = api.post(
+        INTENTS,
+        **amount,
+        payment_method=kept["id"],
+        payment_method_types=["ideal"],
+        off_session=True,
+    ).body
+    assert (debited["status"], debited.get("next_action")) == ("processing", None)
+    mollie_shop.psp.advance(3600)
+    assert notify(face) == 200
+    processing.process_due_notifications()
+    assert api.get(f"{INTENTS}/{debited['id']}").body["status"] == "succeeded"
+    assert list(differences()) == []
+
+    assert api.post(f"/v1/payment_methods/{kept['id']}/detach").body["customer"] is None
+    assert face.mandates == {}
+    refused = api.post("/v1/setup_intents", customer=customer)
+    assert (refused.status, refused.error["code"]) == (400, "setup_not_supported")
+    assert "setup_future_usage" in refused.error["message"]

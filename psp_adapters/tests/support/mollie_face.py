@@ -10,7 +10,8 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from datetime import datetime
+import uuid
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,6 +23,9 @@ CARD_TOKENS = "tkn_"
 _TOKENS = {"creditcard": "pm_card_threeDSecure2Required"} | dict.fromkeys(
     ("ideal", "bancontact", "paypal"), "pm_ideal_success"
 )
+DEBIT = "pm_sepaDebit_success"
+"""What a mandate charges that a payment by a bank made."""
+_SEQUENCE = ("sequenceType", "customerId", "mandateId")
 _STATUSES = {
     "requires_action": "open",
     "pending": "pending",
@@ -49,6 +53,12 @@ class MollieFace:
         self.payments: list[str] = []
         self.metadata: dict[str, Json] = {}
         self.webhook_urls: dict[str, str] = {}
+        self._sequences: dict[str, Json] = {}
+        """By payment: what it said of customers and mandates."""
+        self.mandates: dict[str, str] = {}
+        """By customer and mandate: the token that is charged. A revoked one is gone."""
+        self._customers: dict[str, str] = {}
+        """By idempotency key."""
         self.requests: list[tuple[str, str, Json]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -70,6 +80,11 @@ class MollieFace:
             return _error(401, "Missing authentication, or failed to authenticate")
         call = _Call(self._sandbox, key, headers.get("Idempotency-Key", ""))
         match (method, *path):
+            case ("POST", "customers"):
+                return self._customer(headers.get("Idempotency-Key", ""), body)
+            case ("DELETE", "customers", customer, "mandates", mandate):
+                known = self.mandates.pop(f"{customer}/{mandate}", None)
+                return (204, None) if known else _error(410, "The mandate is no longer available")
             case ("POST", "payments"):
                 return self._create(call, body)
             case ("GET", "payments"):
@@ -88,17 +103,40 @@ class MollieFace:
                 return self._change(call, payment_id, what, body)
         return _error(404, "No such resource")
 
+    def _customer(self, key: str, body: Json) -> tuple[int, Json]:
+        customer = self._customers.setdefault(key, f"cst_{uuid.uuid4().hex[:10]}")
+        return 201, {
+            "resource": "customer",
+            "id": customer,
+            "mode": "test",
+            "name": None,
+            "email": None,
+            "locale": None,
+            "metadata": body["metadata"],
+            "createdAt": datetime.now(UTC).replace(microsecond=0).isoformat(),
+            "_links": _links("self", "dashboard", "documentation"),
+        }
+
+    def _token_of(self, body: Json) -> str:
+        """The sandbox PSP's token; empty for a mandate that is gone."""
+        if body.get("sequenceType") == "recurring":
+            return self.mandates.get(f"{body['customerId']}/{body['mandateId']}", "")
+        card = body.get("cardToken", "").removeprefix(CARD_TOKENS)
+        return f"pm_card_{card}" if card else _TOKENS[body["method"]]
+
     def _create(self, call: _Call, body: Json) -> tuple[int, Json | None]:
-        token = body.get("cardToken", "").removeprefix(CARD_TOKENS)
-        metadata = body["metadata"]
+        token, metadata = self._token_of(body), body["metadata"]
+        if not token:
+            return _error(422, "The mandate is invalid")
+        body.setdefault("method", "directdebit" if "Debit" in token else "creditcard")
         sent = {
             "reference": metadata["reference"],
             "order_id": metadata.get("order_id", ""),
             **_minor(body["amount"]),
-            "token": f"pm_card_{token}" if token else _TOKENS[body["method"]],
+            "token": token,
             "capture": body.get("captureMode") != "manual",
             "challenge": "allow",
-            "return_url": body["redirectUrl"],
+            "return_url": body.get("redirectUrl", ""),
             "metadata": {"method": body["method"]},
         }
         try:
@@ -119,6 +157,9 @@ class MollieFace:
                 self.payments.append(payment_id)
             self.metadata[payment_id] = body["metadata"]
             self.webhook_urls[payment_id] = body["webhookUrl"]
+            self._sequences[payment_id] = {
+                name: body[name] for name in _SEQUENCE if name in body
+            } | {"charged": self._token_of(body)}
 
     def _change(
         self, call: _Call, payment_id: str, what: str, body: Json
@@ -193,6 +234,7 @@ class MollieFace:
                 for name, kind in (("captures", "capture"), ("refunds", "refund"))
             },
         }
+        shown |= self._sequence_of(payment_id, method, is_made=was_authorized)
         if is_manual:
             shown["captureMode"] = "manual"
             if was_authorized:
@@ -206,6 +248,16 @@ class MollieFace:
             reason = _REASONS.get(error["code"], error["decline_code"])
             reason = "card_declined" if reason == "generic_decline" else reason
             shown["details"] = {"failureReason": reason, "failureMessage": error["message"]}
+        return shown
+
+    def _sequence_of(self, payment_id: str, method: str, *, is_made: bool) -> Json:
+        """What a payment shows of its customer and mandate; a first one makes it as it is paid."""
+        said = self._sequences.get(payment_id, {})
+        shown = {name: said[name] for name in _SEQUENCE if name in said}
+        if is_made and said.get("sequenceType") == "first":
+            shown["mandateId"] = f"mdt_{payment_id.removeprefix('tr_')[-16:]}"
+            charged = said["charged"] if method == "creditcard" else DEBIT
+            self.mandates.setdefault(f"{said['customerId']}/{shown['mandateId']}", charged)
         return shown
 
     def _operation(self, view: Json) -> Json:
