@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from payments.tests.http.support.checkout import (
+    CARD_CHALLENGED_AT_SETUP,
     CHALLENGED_CARD,
     DECLINED_CARD,
     GOOD_CARD,
@@ -17,7 +18,7 @@ from payments.tests.http.support.checkout import (
     started_browser,
     why_no_browser,
 )
-from payments.tests.http.support.storefront import Storefront
+from payments.tests.http.support.storefront import Storefront, new_order
 from psp_adapters.contract.card_numbers import holds_card_number
 
 pytestmark = pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser())
@@ -83,6 +84,37 @@ def test_a_declined_card_is_told_and_another_one_pays(
     assert "not enough money" in tab.message(), "a reload says so too"
     tab.pay_by_card(GOOD_CARD)
     tab.is_at_shop()
+    assert storefront.effects() == SALE
+
+
+def test_a_card_saved_on_the_page_is_charged_later_without_its_customer(
+    storefront: Storefront, new_customer: Callable[..., Customer]
+) -> None:
+    api = storefront.stripe.v1
+    customer = api.customers.create({"name": "Ada"})
+    session = api.checkout.sessions.create(
+        {"mode": "setup", "customer": customer.id, "success_url": f"{SHOP}/account"}
+    )
+    tab = new_customer().open(session.url)
+    tab.pay_by_card(DECLINED_CARD)
+    assert "It was not saved" in tab.message()
+    tab.pay_by_card(CARD_CHALLENGED_AT_SETUP)
+    tab.page.get_by_role("button", name="Complete").click()
+    assert tab.is_at_shop() == "/account"
+    [card] = api.customers.payment_methods.list(customer.id).data
+    storefront.order_id = new_order()
+    paid = api.payment_intents.create(
+        {
+            "amount": 1250,
+            "currency": "eur",
+            "confirm": True,
+            "off_session": True,
+            "customer": customer.id,
+            "payment_method": card.id,
+            "metadata": {"order_id": storefront.order_id},
+        }
+    )
+    assert paid.status == "succeeded"
     assert storefront.effects() == SALE
 
 

@@ -10,15 +10,14 @@ import secrets
 from dataclasses import replace
 from typing import Final
 
-from psp_adapters.sandbox_psp.refusals import forbidden_now, found, invalid
+from psp_adapters.sandbox_psp.refusals import forbidden_now, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
 from psp_adapters.sandbox_psp.rules.recorder import Instruction, Recorder
 from psp_adapters.sandbox_psp.rules.settlement import Settlement
-from psp_adapters.sandbox_psp.rules.setups import Setups
+from psp_adapters.sandbox_psp.rules.setups import Setups, charged_token
 from psp_adapters.sandbox_psp.state.records import (
     Account,
     DueDispute,
-    FieldToken,
     Operation,
     Payment,
 )
@@ -32,8 +31,6 @@ from psp_adapters.sandbox_psp.tokens import (
     TestToken,
 )
 
-FIELD_TOKEN_LIFE_SECONDS: Final = 900
-"""How long a token of the card fields can be charged."""
 _TELLING_ID: Final = re.compile(
     r"spay_grown_(?P<currency>[A-Z]{3})_(?P<authorized>\d+)_(?P<captured>\d+)_(?P<refunded>\d+)"
     r"_(?P<released>\d+)_[0-9a-f]{16}"
@@ -53,8 +50,7 @@ class Rules(Recorder):
         self, account: Account, order: Instruction, *, now_ms: int, decline: Decline | None
     ) -> Operation:
         """Open a payment: hold the money, capture it, decline it, or leave it open."""
-        field_token = account.field_tokens.get(order.token)
-        token = found(_charged_token(order.token, field_token, now_ms=now_ms), "token")
+        token, spent = charged_token(account, order.token, now_ms=now_ms)
         if token.method_type != "card" and not order.capture:
             raise invalid("only a card can be captured later", code="capture_unsupported")
         lifetime_seconds = self.behavior.authorization_seconds
@@ -71,7 +67,7 @@ class Rules(Recorder):
                 "currency": order.currency,
                 "amount": order.amount_minor,
                 "token": token.token,
-                "spent": field_token.id if field_token else "",
+                "spent": spent,
                 "capture": order.capture,
                 "return_url": order.return_url,
                 "metadata": order.metadata,
@@ -257,17 +253,6 @@ class Rules(Recorder):
     def _expire(self, payment: Payment, at_ms: int) -> None:
         if payment.held_minor > 0:
             self.effect(payment.operations[0], "expire", payment.held_minor, at_ms)
-
-
-def _charged_token(name: str, field_token: FieldToken | None, *, now_ms: int) -> TestToken | None:
-    """What a token stands for; refuses one of the card fields that is spent or too old."""
-    if field_token is None:
-        return TOKENS.get(name)
-    if field_token.spent:
-        raise invalid("this token was charged before; make a new one", code="token_spent")
-    if now_ms - field_token.made_ms >= FIELD_TOKEN_LIFE_SECONDS * 1000:
-        raise invalid("this token is too old; make a new one", code="token_expired")
-    return TOKENS[field_token.stands_for]
 
 
 def _first_answer(

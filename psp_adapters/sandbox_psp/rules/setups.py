@@ -1,4 +1,4 @@
-"""Verifies cards for later payments: no money moves, so there is no effect."""
+"""Verifies cards for later payments: no money moves, so there is no effect. And tokens of both."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Setups:
         self, account: Account, order: SetupOrder, *, now_ms: int, decline: Decline | None
     ) -> Setup:
         """Verify a card: it is kept, declined, or waits for the customer's challenge."""
-        token = found(TOKENS.get(order.token), "token")
+        token, spent = charged_token(account, order.token, now_ms=now_ms)
         if token.method_type != "card":
             raise invalid("only a card can be set up", code="setup_unsupported")
         status, reason = _first_answer(token, order, decline)
@@ -51,6 +51,7 @@ class Setups:
                 "account": account.id,
                 "reference": order.reference,
                 "token": token.token,
+                "spent": spent,
                 "usage": order.usage,
                 "return_url": order.return_url,
                 "status": status,
@@ -79,6 +80,21 @@ class Setups:
                 "at": now_ms,
             }
         )
+
+
+def charged_token(account: Account, name: str, *, now_ms: int) -> tuple[TestToken, str]:
+    """What a token stands for, and its own name if the card fields made it.
+
+    Raises Refusal for one that does not exist, was used before without being kept, or is too old.
+    """
+    made = account.field_tokens.get(name)
+    if made is None:
+        return found(TOKENS.get(name), "token"), ""
+    if not made.is_usable(now_ms=now_ms):
+        if made.spent:
+            raise invalid("this token was charged before; make a new one", code="token_spent")
+        raise invalid("this token is too old; make a new one", code="token_expired")
+    return TOKENS[made.stands_for], made.id
 
 
 def _first_answer(

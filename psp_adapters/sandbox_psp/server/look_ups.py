@@ -8,7 +8,7 @@ from typing import Any
 from psp_adapters.sandbox_psp.faults.behavior import Faults
 from psp_adapters.sandbox_psp.refusals import Refusal, found
 from psp_adapters.sandbox_psp.rules.disputes import dispute_view
-from psp_adapters.sandbox_psp.rules.payments import FIELD_TOKEN_LIFE_SECONDS, Rules
+from psp_adapters.sandbox_psp.rules.payments import Rules
 from psp_adapters.sandbox_psp.rules.setups import setup_view
 from psp_adapters.sandbox_psp.server.requests import Call
 from psp_adapters.sandbox_psp.server.views import operation_view, payment_view
@@ -58,8 +58,7 @@ def _token(account: Account, name: str, *, now_ms: int) -> dict[str, Any]:
     made = account.field_tokens.get(name)
     if made is None:
         return token_view(found(TOKENS.get(name), "token"))
-    age_ms = now_ms - made.made_ms
-    usable = not made.spent and age_ms < FIELD_TOKEN_LIFE_SECONDS * 1000
+    usable = made.is_usable(now_ms=now_ms)
     view = token_view(TOKENS[found(made if usable else None, "token").stands_for])
     return {**view, "token": name, "exp_month": made.exp_month, "exp_year": made.exp_year}
 

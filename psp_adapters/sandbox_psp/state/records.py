@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(slots=True)
@@ -46,6 +46,8 @@ class Payment:
     """When the hold expired; 0 if it did not."""
     operations: list[Operation] = field(default_factory=list)
     disputes_planned: bool = False
+    field_token: str = ""
+    """The token of the card fields that was charged; empty for another one."""
     save_for: str = ""
     """For which later use the customer agreed to keep the card, if at all."""
     network_transaction_id: str = ""
@@ -140,6 +142,8 @@ class Setup:
     decline_code: str
     message: str
     at_ms: int
+    field_token: str = ""
+    """The token of the card fields that was verified; empty for another one."""
 
     @property
     def network_transaction_id(self) -> str:
@@ -147,9 +151,16 @@ class Setup:
         return f"snt_{self.id.removeprefix('sset_')}" if self.status == "succeeded" else ""
 
 
+FIELD_TOKEN_LIFE_SECONDS: Final = 900
+"""How long a token of the card fields can be charged."""
+
+
 @dataclass(slots=True)
 class FieldToken:
-    """A token that the card fields made: it stands for a test token, once and for a while."""
+    """A token that the card fields made: it stands for a test token, once and for a while.
+
+    One that was kept, by a setup or a charge that keeps its card, stands for it for good.
+    """
 
     id: str
     stands_for: str
@@ -157,6 +168,12 @@ class FieldToken:
     exp_year: int
     made_ms: int
     spent: bool = False
+    kept: bool = False
+
+    def is_usable(self, *, now_ms: int) -> bool:
+        """May it be charged, or verified, now?"""
+        fresh = now_ms - self.made_ms < FIELD_TOKEN_LIFE_SECONDS * 1000
+        return self.kept or (fresh and not self.spent)
 
 
 @dataclass(slots=True)

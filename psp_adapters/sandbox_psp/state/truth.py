@@ -186,11 +186,12 @@ class Truth:
             created_ms=record["at"],
             expires_ms=record["expires"],
             save_for=record.get("save_for", ""),
+            field_token=record.get("spent", ""),
         )
         account.payments[payment.id] = payment
         self.payments[payment.id] = payment
-        if spent := record.get("spent"):
-            account.field_tokens[spent].spent = True
+        if payment.field_token:
+            account.field_tokens[payment.field_token].spent = True
         return payment
 
     def _apply_setup(self, record: Record) -> None:
@@ -207,8 +208,11 @@ class Truth:
             decline_code="",
             message="",
             at_ms=record["at"],
+            field_token=record.get("spent", ""),
         )
         self.setups[setup.id] = account.setups[setup.id] = setup
+        if setup.field_token:
+            account.field_tokens[setup.field_token].spent = True
         self._set_setup_status(setup, record)
 
     def _set_setup_status(self, setup: Setup, record: Record) -> None:
@@ -217,6 +221,7 @@ class Truth:
         if setup.network_transaction_id:
             agreement = (setup.token, setup.usage)
             setup.account.agreements[setup.network_transaction_id] = agreement
+            _keep(setup)
         if setup.status != "requires_action" and self.outbox.endpoints:
             self.outbox.put(notice_of_setup(setup, record["at"]))
 
@@ -273,6 +278,7 @@ class Truth:
                     payment.network_transaction_id = payment.id.replace("spay_", "snt_", 1)
                     agreement = (payment.token, payment.save_for)
                     payment.account.agreements[payment.network_transaction_id] = agreement
+                    _keep(payment)
                 if not payment.capture:
                     self._push_due(payment.expires_ms, payment, None)
             case "increment":
@@ -352,3 +358,9 @@ class Truth:
     def _push_due(self, due_ms: int, payment: Payment, what: Operation | DueDispute | None) -> None:
         self._due_count += 1
         heapq.heappush(self.due, (due_ms, self._due_count, payment, what))
+
+
+def _keep(charged: Payment | Setup) -> None:
+    """Let the token of the card fields be charged again."""
+    if charged.field_token:
+        charged.account.field_tokens[charged.field_token].kept = True

@@ -1,10 +1,12 @@
-"""The card fields: shown to registered pages alone, and tokens that are charged once."""
+"""The card fields: shown to registered pages alone, and tokens that are charged once, or kept."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.contract.payments import HostedFields, UnknownToken
+from psp_adapters.contract.setups import SetupRequest
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.sandbox_psp.card_numbers import TEST_CARDS, passes_check_digit
 from psp_adapters.tests.suites.contract_suite import make_request
@@ -89,6 +92,46 @@ def test_a_token_is_charged_once_and_shows_what_may_be_shown(
     assert adapter.authorize(second, deadline_seconds=5).outcome is Outcome.DECLINED
     with pytest.raises(UnknownToken):
         adapter.find_token(token, deadline_seconds=5)
+
+
+@pytest.mark.parametrize("kept_by", ["setup", "charge"])
+def test_a_token_that_was_kept_is_charged_again_also_later(
+    own_sandbox: SandboxProcess, order_id: str, kept_by: str
+) -> None:
+    adapter = SandboxAdapter(base_url=own_sandbox.base_url, api_key="sandbox_keeping")
+    token = token_of(adapter)
+    if kept_by == "setup":
+        kept = adapter.set_up(setup_of(token), deadline_seconds=5)
+    else:
+        first = replace(charge(f"{order_id}-first", token), save_for="off_session")
+        kept = adapter.authorize(first, deadline_seconds=5)  # type: ignore[assignment]
+    assert kept.outcome is Outcome.SUCCEEDED
+    own_sandbox.advance(901)
+    assert adapter.find_token(token, deadline_seconds=5).last4 == "4242"
+    for number in range(2):
+        later = replace(
+            charge(f"{order_id}-{number}", token),
+            off_session=True,
+            network_transaction_id=kept.network_transaction_id,
+        )
+        assert adapter.authorize(later, deadline_seconds=5).outcome is Outcome.SUCCEEDED
+    adapter.close()
+
+
+def test_a_token_whose_setup_was_declined_is_spent(adapter: SandboxAdapter, order_id: str) -> None:
+    token = token_of(adapter, number="4000000000009995")
+    assert adapter.set_up(setup_of(token), deadline_seconds=5).outcome is Outcome.DECLINED
+    again = adapter.set_up(setup_of(token), deadline_seconds=5)
+    assert (again.outcome, again.decline_code) == (Outcome.DECLINED, "")
+    assert adapter.authorize(charge(order_id, token), deadline_seconds=5).decline_code == ""
+
+
+def setup_of(token: str) -> SetupRequest:
+    """A setup of its own for this token."""
+    reference = f"setatt_{uuid.uuid4().hex[:21]}"
+    return SetupRequest(
+        psp_key=f"key-{reference}", reference=reference, token=token, usage="off_session"
+    )
 
 
 def test_a_token_is_the_accounts_own_and_lives_for_a_quarter_of_an_hour(

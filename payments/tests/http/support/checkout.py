@@ -18,6 +18,8 @@ from payments.tests.http.support.storefront import Storefront, new_order
 GOOD_CARD: Final = "4242 4242 4242 4242"
 DECLINED_CARD: Final = "4000 0000 0000 9995"
 CHALLENGED_CARD: Final = "4000 0000 0000 3220"
+CARD_CHALLENGED_AT_SETUP: Final = "4000 0025 0000 3155"
+"""Afterwards it is charged without its customer."""
 SHOP: Final = "https://shop.example"
 WAIT_MS: Final = 30_000
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
