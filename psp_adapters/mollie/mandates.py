@@ -59,6 +59,7 @@ def revoke(connection: Connection, token: str, *, deadline_seconds: float) -> No
         connection.api,
         Customer({"id": customer}, connection.api),  # type: ignore[no-untyped-call]
     )
+    # Without a key: Mollie would repeat a stored 5xx, and a second revocation changes nothing.
     answer = connection.get(lambda: mandates.delete(mandate), deadline_seconds=deadline_seconds)
     if not is_success(answer) and answer.status not in (404, 410):
         raise PspUnavailable(f"answered {answer.status}")

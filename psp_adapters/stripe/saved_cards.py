@@ -7,6 +7,7 @@ that is kept gets a customer of its own there, and both together are the token f
 from __future__ import annotations
 
 import time
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -118,12 +119,15 @@ def look_up(
 
 
 def release(connection: Connection, token: str, *, deadline_seconds: float) -> None:
-    """Detach a kept card from its customer; done before is done. Raises PspUnavailable."""
+    """Detach a kept card from its customer; done before is done. Raises PspUnavailable.
+
+    Each try has a key of its own: Stripe would repeat a stored 5xx for as long as it keeps a key.
+    """
     path = in_path(mapping.token_parts(token)[1])
     try:
         answer = connection.post(
             lambda o: connection.api.payment_methods.detach(path, None, o),
-            key=f"detach:{token}",
+            key=str(uuid.uuid4()),
             deadline_seconds=deadline_seconds,
         )
     except (NotSent, AnswerUnknown) as error:

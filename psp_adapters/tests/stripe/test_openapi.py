@@ -14,6 +14,7 @@ import pytest
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.disputes import DisputeRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, PspUnavailable
+from psp_adapters.contract.setups import SetupLookUp, SetupRequest
 from psp_adapters.tests.suites.contract_suite import DEADLINE_SECONDS, make_request, send
 from psp_adapters.tests.support.stripe_double import (
     adapter_answered_by,
@@ -37,6 +38,8 @@ def document() -> dict[str, Any]:
 def answer(method: str, path: str, form: dict[str, str]) -> tuple[int, Any]:
     if path.startswith("/v1/disputes"):
         return 200, dispute_view()
+    if path == "/v1/customers":
+        return 200, {"id": "cus_1", "object": "customer"}
     if path.count("/") == 2 and method == "GET":
         return 200, EMPTY
     return 200, intent_view()
@@ -59,11 +62,21 @@ def everything(adapter: PspAdapter) -> list[Callable[[], Any]]:
         answers_inquiry=False,
         evidence={"uncategorized_text": "Delivered.", "customer_name": "A. Customer"},
     )
+    setup = SetupRequest(
+        psp_key="key-s",
+        reference="s-1",
+        token="pm_1",
+        usage="off_session",
+        three_d_secure="any",
+        return_url="https://shop.example/back",
+    )
     since, in_time = datetime(2026, 1, 1, tzinfo=UTC), {"deadline_seconds": DEADLINE_SECONDS}
     requests = [
         charge,
         replace(charge, challenge_allowed=False, capture=True),
         replace(charge, token="method:ideal", capture=True),
+        replace(charge, save_for="off_session"),
+        replace(charge, token="cus_1/pm_1", off_session=True, challenge_allowed=False),
         make_request(K.INCREMENT, **of_payment),
         make_request(K.CAPTURE, final=False, **of_payment),
         make_request(K.VOID, **of_payment),
@@ -79,6 +92,10 @@ def everything(adapter: PspAdapter) -> list[Callable[[], Any]]:
         *(lambda each=each: adapter.look_up(each, **in_time) for each in lookups),
         lambda: adapter.look_up_payment("pi_1", **in_time),
         lambda: adapter.find_token("pm_1", **in_time),
+        lambda: adapter.set_up(setup, **in_time),
+        lambda: adapter.look_up_setup(SetupLookUp(reference="s-1", sent_at=since), **in_time),
+        lambda: adapter.look_up_setup(SetupLookUp(reference="s-1", psp_id="seti_1"), **in_time),
+        lambda: adapter.release_stored("cus_1/pm_1", **in_time),
         lambda: adapter.submit_evidence(response, **in_time),
         lambda: adapter.accept_dispute(response, **in_time),
         lambda: adapter.list_reports(since=since, **in_time),
@@ -93,7 +110,7 @@ def test_every_request_is_in_the_document(document: dict[str, Any]) -> None:
         with suppress(PspUnavailable):
             call()
     paths = {path for _, path, _ in transport.requests}
-    assert len(paths) >= 12
+    assert len(paths) >= 16
     for (method, path, form), key in zip(transport.requests, transport.keys, strict=True):
         body, query = (urlencode(form), "") if method == "POST" else ("", urlencode(form))
         check(document, method, f"{path}?{query}", body, has_key=bool(key))

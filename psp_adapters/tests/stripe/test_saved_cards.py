@@ -201,3 +201,4 @@ def test_a_card_is_detached_once_and_a_doubt_is_told() -> None:
     with pytest.raises(PspUnavailable):
         adapter.release_stored(KEPT, deadline_seconds=5)
     assert {path for _, path, _ in transport.requests} == {"/v1/payment_methods/pm_1/detach"}
+    assert len(set(transport.keys)) == 3, "a stored 5xx would be repeated for a key used before"
