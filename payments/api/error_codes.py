@@ -207,7 +207,7 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         "Pass that customer, or a payment method of this one.",
     ),
     "payment_method_provider_mismatch": ErrorCode(
-        "The payment method belongs to another PSP account than the one that charges.",
+        "The payment method belongs to another PSP account than those that may charge it.",
         "Let the customer enter the card again.",
     ),
     "payment_method_unexpected_state": ErrorCode(

@@ -10,6 +10,7 @@ import logging
 import re
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 import orjson
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -55,10 +56,9 @@ def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
     context = _about(session, state, language)
     if state.shown not in _TAKES_PAYMENT:
         return page(request, "result", context, language=language)
-    methods = _methods_of(session)
-    fields = _fields_of(session) if CARD in methods else None
-    if fields is None:
-        methods = tuple(each for each in methods if each != CARD)
+    offered = _methods_of(session)
+    fields = _fields_of(session, offered[CARD]) if CARD in offered else None
+    methods = tuple(each for each in offered if each != CARD or fields is not None)
     context |= _about_payment(session, state, language)
     context |= {"methods": methods, "fields": fields}
     if fields is not None:
@@ -124,14 +124,16 @@ def _session_of(token: str) -> CheckoutSession | None:
     return session_of_token(token) if _TOKEN.fullmatch(token) else None
 
 
-def _methods_of(session: CheckoutSession) -> tuple[str, ...]:
-    return offered_methods(session) if session.setup_intent is None else keepable_methods(session)
+def _methods_of(session: CheckoutSession) -> dict[str, UUID]:
+    if session.setup_intent is None:
+        return offered_methods(session)
+    return dict.fromkeys(keepable_methods(session), session.setup_intent.psp_account_id)
 
 
-def _fields_of(session: CheckoutSession) -> HostedFields | None:
+def _fields_of(session: CheckoutSession, account_id: UUID) -> HostedFields | None:
     """The card fields; None while the PSP cannot be reached: the page says so."""
     try:
-        return hosted_fields_of(session.subject.psp_account_id)
+        return hosted_fields_of(account_id)
     except PspUnavailable as error:
         logger.warning("no card fields for %s: %s", session.public_id, error)
         return None

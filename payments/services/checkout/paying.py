@@ -6,9 +6,11 @@ idempotency key, and the payment itself has one open charge at most.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
+from uuid import UUID
 
-from payments.models import CheckoutSession
+from payments.models import CheckoutSession, PaymentIntent
 from payments.services.callers.caller import CommandRequest
 from payments.services.checkout.attempts import (
     CARD,
@@ -21,6 +23,7 @@ from payments.services.checkout.attempts import (
 )
 from payments.services.commands import Confirmation, confirm_intent
 from payments.services.commands.payment_methods import MethodDetails, NewMethod
+from payments.services.commands.routed_methods import account_ids_for
 from payments.services.commands.setup_checks import default_types
 from payments.services.psp_gateway import accounts
 
@@ -28,27 +31,36 @@ _METHODS_OF_ONE_CURRENCY: Final = {"ideal": "EUR"}
 """Types that banks of one currency area offer: the page shows them for it alone."""
 
 
-def offered_methods(session: CheckoutSession) -> tuple[str, ...]:
+def offered_methods(session: CheckoutSession) -> dict[str, UUID]:
     """The types of payment methods that the page of a session can take, the usual one first.
 
     Those that the payment allows, that can be kept if it keeps its method, and that need nothing
-    but the PSP's card fields or its own page.
+    but the PSP's card fields or its own page. Each with the account that routing chooses for it.
     """
     intent = session.payment
-    can = accounts.capabilities_of(intent.psp_account_id)
-    possible = [CARD] if can.hosted_fields else []
-    possible += [each for each in can.method_types if each in can.bare_method_types]
-    if intent.capture_method == "manual":
-        possible = [each for each in possible if each in can.holdable_method_types]
-    if intent.setup_future_usage:
-        keepable = default_types(intent.psp_account_id)
-        possible = [each for each in possible if each in keepable]
-    return tuple(
-        each
-        for each in possible
+    return {
+        each: account_id
+        for each in (CARD, *(t for t in intent.payment_method_types if t != CARD))
         if each in intent.payment_method_types
         and _METHODS_OF_ONE_CURRENCY.get(each, intent.currency) == intent.currency
-    )
+        and (account_id := _account_for(session, each)) is not None
+    }
+
+
+def _account_for(session: CheckoutSession, method_type: str) -> UUID | None:
+    """The first account for a type of method that the page can show; None if there is none."""
+    intent = session.payment
+    account_ids = account_ids_for(intent, session.merchant, method_type)
+    return next((each for each in account_ids if _shows(each, method_type, intent)), None)
+
+
+def _shows(account_id: UUID, method_type: str, intent: PaymentIntent) -> bool:
+    can = accounts.capabilities_of(account_id)
+    if intent.capture_method == "manual" and method_type not in can.holdable_method_types:
+        return False
+    if intent.setup_future_usage and method_type not in default_types(account_id):
+        return False
+    return can.hosted_fields if method_type == CARD else method_type in can.bare_method_types
 
 
 def pay(
@@ -59,16 +71,18 @@ def pay(
     Raises NotCharged if nothing was charged, and never anything else for what a customer, another
     tab or the PSP may do.
     """
-    if method_type not in offered_methods(session) or (method_type == CARD) != bool(token):
+    offered = offered_methods(session)
+    if method_type not in offered or (method_type == CARD) != bool(token):
         raise NotCharged("method_not_offered")
     require_attempt(session, attempt)
     method: str | NewMethod = token
     if not token:
         method = NewMethod(method_type=method_type, token="", details=MethodDetails())
-    request = CommandRequest(
-        caller_of_page(session, f"{method_type} {token}", attempt=attempt, request_id=request_id),
-        render=nothing_to_render,
+    caller = caller_of_page(
+        session, f"{method_type} {token}", attempt=attempt, request_id=request_id
     )
+    at = accounts.psp_account_of(offered[method_type])
+    request = CommandRequest(replace(caller, psp_account=at), render=nothing_to_render)
     with reasons_of_refusals():
         confirm_intent(
             request,

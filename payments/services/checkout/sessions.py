@@ -96,7 +96,7 @@ def create_session(
     `metadata[order_id]` of the session guards the payment's order as its own would. Raises
     InvalidParameter, AmountRefused and ResourceMissing (customer).
     """
-    intent = new_intent(tx, total_of(lines), _with_order(details, page), None)
+    intent, _ = new_intent(tx, total_of(lines), _with_order(details, page), ())
     session = new_session(intent, page, lines)
     created = EventDraft("payment_intent.created", payment_intent_object(intent))
     events = events_of(intent, [created], tx.caller)

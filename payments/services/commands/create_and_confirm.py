@@ -25,6 +25,7 @@ from payments.services.commands.intent_details import (
     IntentDetails,
     apply_details,
     apply_details_of_charged,
+    apply_facts,
 )
 from payments.services.commands.method_options import (
     charge_snapshot,
@@ -36,12 +37,18 @@ from payments.services.commands.open_challenges import (
     prepare_confirmation,
     void_of_challenge,
 )
-from payments.services.commands.payment_methods import (
-    NewMethod,
-    named_payment_method,
-    prepared_method,
-)
 from payments.services.commands.purchase_details import check_purchase, purchase_of
+from payments.services.commands.routed_methods import (
+    Methods,
+    Named,
+    bind,
+    decision_for,
+    found_methods,
+    offered_types,
+    place,
+    prepared_methods,
+    redirect_types,
+)
 from payments.services.commands.run import command
 from payments.services.commands.setup_checks import require_reusable, require_saving
 from payments.services.commands.transaction import CommandTx
@@ -50,6 +57,7 @@ from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.services.psp_gateway import accounts, terms
 from payments.services.psp_gateway.references import return_link
+from payments.services.routing.choice import Route
 from payments.states import IntentStatus
 from psp_adapters.contract.operations import OperationKind
 
@@ -59,14 +67,17 @@ CONFIRMABLE = frozenset({IntentStatus.INITIATED, IntentStatus.FAILED})
 def _prepare_creation(
     caller: Caller,
     *,
-    payment_method: str | NewMethod = "",
+    amount: Money,
+    details: IntentDetails,
+    payment_method: Named = "",
     confirmation: Confirmation | None = None,
     **_others: Any,
-) -> PaymentMethod | None:
+) -> Methods:
     """The method named. A provider that is paused for a charge is not asked about it."""
-    if confirmation is not None:
-        terms.require_open(accounts.psp_account_of(caller.psp_account.id))
-    return named_payment_method(caller, payment_method=payment_method)
+    intent = PaymentIntent(amount_minor=amount.minor, currency=amount.currency)
+    apply_facts(intent, details)
+    charging = confirmation is not None
+    return found_methods(caller, payment_method, intent, charging=charging)
 
 
 @command(prepare=_prepare_creation, creates_intent=True)
@@ -75,7 +86,7 @@ def create_intent(
     *,
     amount: Money,
     details: IntentDetails,
-    payment_method: str | NewMethod = "",
+    payment_method: Named = "",
     confirmation: Confirmation | None = None,
 ) -> Operation | RoutedCharge | Subject:
     """Create an intent and, with a confirmation, charge it in the same request.
@@ -88,10 +99,10 @@ def create_intent(
     if tx.earlier_intent_id is not None:
         intent = tx.lock_intent(tx.earlier_intent_id)
         _require_confirmable(intent)
-        return _charge(tx, intent, None, confirmation or Confirmation(), Batch())
-    method = prepared_method(tx.prepared)
-    intent = new_intent(tx, amount, details, method)
-    batch = Batch()
+        own, route = bind(intent, (_own_method(intent),), tx.caller)
+        return _charge(tx, intent, own, route, confirmation or Confirmation(), Batch())
+    intent, route = new_intent(tx, amount, details, prepared_methods(tx.prepared))
+    method, batch = intent.payment_method, Batch()
     if method is not None and method._state.adding:
         batch.insert(method)
     created = EventDraft("payment_intent.created", payment_intent_object(intent))
@@ -99,7 +110,7 @@ def create_intent(
     if confirmation is None:
         batch.insert(intent).insert(*events).execute()
         return Subject(intent=intent)
-    return _charge(tx, intent, method, confirmation, batch.insert(*events))
+    return _charge(tx, intent, method, route, confirmation, batch.insert(*events))
 
 
 @command(prepare=prepare_confirmation)
@@ -108,7 +119,7 @@ def confirm_intent(
     *,
     intent_id: UUID,
     confirmation: Confirmation,
-    payment_method: str | NewMethod = "",
+    payment_method: Named = "",
     details: IntentDetails | None = None,
 ) -> Operation | RoutedCharge | Subject:
     """Charge an intent; after a decline it may be confirmed again, with another method.
@@ -120,8 +131,9 @@ def confirm_intent(
     """
     intent = tx.lock_intent(intent_id)
     require_own_page(intent, tx.caller)
-    method, given = prepared_method(tx.prepared), details or IntentDetails()
-    if is_confirmed_again(intent, method):
+    methods, given = prepared_methods(tx.prepared), details or IntentDetails()
+    named = next(iter(methods), None)
+    if is_confirmed_again(intent, named):
         fields = apply_details_of_charged(intent, given, tx.caller)
         Batch().update(intent, fields).execute()
         return Subject(intent=intent)
@@ -131,14 +143,16 @@ def confirm_intent(
     apply_details(intent, given, tx.caller)
     check_purchase(intent, intent.amount, given)
     if at_challenge:
-        if method is not None:  # Refused before the PSP ends the challenge, not afterwards.
-            _require_chargeable(method, _at_account_of(method, copy.copy(intent)), confirmation)
-        return void_of_challenge(tx, intent, method)
-    chosen = method or _own_method(intent)
+        if named is not None:  # Refused before the PSP ends the challenge, not afterwards.
+            moved = copy.copy(intent)
+            chosen, _ = bind(moved, methods, tx.caller)
+            _require_chargeable(chosen, moved, confirmation)
+        return void_of_challenge(tx, intent, named)
+    chosen, route = bind(intent, methods or (_own_method(intent),), tx.caller)
     batch = Batch()
     if chosen._state.adding:
         batch.insert(chosen)
-    return _charge(tx, intent, chosen, confirmation, batch)
+    return _charge(tx, intent, chosen, route, confirmation, batch)
 
 
 def _require_confirmable(intent: PaymentIntent) -> None:
@@ -155,40 +169,49 @@ def _require_confirmable(intent: PaymentIntent) -> None:
 
 
 def new_intent(
-    tx: CommandTx, amount: Money, details: IntentDetails, method: PaymentMethod | None
-) -> PaymentIntent:
-    """The intent as it is to be inserted; raises InvalidParameter, ResourceMissing (customer)."""
+    tx: CommandTx, amount: Money, details: IntentDetails, methods: Methods
+) -> tuple[PaymentIntent, Route | None]:
+    """The intent as it is to be inserted, and its route if rules sent it somewhere.
+
+    Its method, if one is named, is that of the account that was chosen, and may be new too. Raises
+    InvalidParameter, ResourceMissing (customer).
+    """
     check_divisibility(amount)
     caller, created_at = tx.caller, created_at_of(tx.new_intent_id)
-    account = accounts.psp_account_of(caller.psp_account.id)
-    terms.require_not_closing(account)
-    terms.require_accepted(account, amount)
-    charged = terms.method_types_of(account, accounts.capabilities_of(account.id).method_types)
     intent = PaymentIntent(
         id=tx.new_intent_id,
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,
-        psp_account_id=account.id,
+        psp_account_id=caller.psp_account.id,
         amount_minor=amount.minor,
         currency=amount.currency,
-        payment_method_id=method.id if method is not None else None,
-        payment_method_types=charged,
         idempotency_key=caller.idempotency_key,
         created_at=created_at,
         updated_at=created_at,
     )
     intent.client_secret = f"{intent.public_id}{public_ids.CLIENT_HALF}{secrets.token_urlsafe(18)}"
+    apply_facts(intent, details)
+    route = None
+    if methods:
+        intent.payment_method, route = bind(intent, methods, caller)
+    else:
+        place(intent, caller)
+    account = accounts.psp_account_of(intent.psp_account_id)
+    terms.require_not_closing(account)
+    terms.require_accepted(account, amount)
     apply_details(intent, details, caller)
     check_purchase(intent, amount, details)
+    if not intent.payment_method_types:
+        intent.payment_method_types = offered_types(intent, caller)
     if _redirects_refused(intent):
-        away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types
+        away = redirect_types(intent, caller)
         intent.payment_method_types = [t for t in intent.payment_method_types if t not in away]
     require_capturable_later(intent)
     require_honored(intent)
     require_saving(intent)
-    if method is not None:
-        require_usable(method, intent)
-    return intent
+    if intent.payment_method is not None:
+        require_usable(intent.payment_method, intent)
+    return intent, route
 
 
 def _own_method(intent: PaymentIntent) -> PaymentMethod:
@@ -206,8 +229,7 @@ def _own_method(intent: PaymentIntent) -> PaymentMethod:
 def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
     """Refuse a method that was detached, is another customer's, or of a type that cannot be used.
 
-    One of another account is refused before the first charge; later charges go to the account of
-    their method. Raises InvalidParameter.
+    Raises InvalidParameter.
     """
     if method.detached_at is not None:
         raise InvalidParameter(
@@ -215,13 +237,6 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
             "used again. Use another one.",
             param="payment_method",
             code="payment_method_unexpected_state",
-        )
-    if method.psp_account_id != intent.psp_account_id and intent.latest_charge_id is None:
-        raise InvalidParameter(
-            "This payment method was saved with another payment provider account than this "
-            "PaymentIntent uses. Use another method, or make a new PaymentIntent.",
-            param="payment_method",
-            code="payment_method_provider_mismatch",
         )
     _require_type(method, intent)
     if method.customer_id is not None and method.customer_id != intent.customer_id:
@@ -231,13 +246,6 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
             param="payment_method",
             code="payment_method_customer_mismatch",
         )
-
-
-def _at_account_of(method: PaymentMethod, intent: PaymentIntent) -> PaymentIntent:
-    """The intent, moved to the account of its method if its charges so far have failed."""
-    if intent.latest_charge_id is not None:
-        intent.psp_account_id = method.psp_account_id
-    return intent
 
 
 def _redirects_refused(intent: PaymentIntent) -> bool:
@@ -330,12 +338,13 @@ def _charge(
     tx: CommandTx,
     intent: PaymentIntent,
     method: PaymentMethod | None,
+    route: Route | None,
     confirmation: Confirmation,
     batch: Batch,
 ) -> Operation | RoutedCharge:
     """Write the charge, the started intent and everything that the batch holds."""
     chosen = method or _own_method(intent)
-    three_d_secure = _require_chargeable(chosen, _at_account_of(chosen, intent), confirmation)
+    three_d_secure = _require_chargeable(chosen, intent, confirmation)
     operation = tx.new_operation(OperationKind.AUTHORIZE, intent, intent.amount)
     if tx.caller.merchant.order_guard and intent.order_id:
         operation.guard_order = intent.order_id
@@ -353,12 +362,14 @@ def _charge(
     operation.three_d_secure = three_d_secure
     operation.return_url = return_link(intent)
     _start(intent, operation, chosen, confirmation)
+    if route is not None:
+        batch.insert(decision_for(intent, operation.id, route))
     if intent._state.adding:
         batch.insert(intent)
     else:
         batch.update(intent, tuple(dict.fromkeys((*INTENT_FIELDS, *DETAIL_FIELDS))))
     write_charge(batch.insert(operation), operation)
-    elsewhere = elsewhere_for(intent, operation, chosen, tx.caller)
+    elsewhere = elsewhere_for(intent, chosen, tx.caller)
     return operation if elsewhere is None else RoutedCharge(charge=operation, elsewhere=elsewhere)
 
 

@@ -29,6 +29,7 @@ from payments.services.callers.caller import Caller
 from payments.services.commands.method_options import charge_snapshot
 from payments.services.commands.payment_methods import give_id, method_of_token
 from payments.services.commands.purchase_details import purchase_of
+from payments.services.commands.routed_methods import subject_of
 from payments.services.idempotency import keys
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.next_charge import ChargeElsewhere, NextCharge
@@ -62,24 +63,9 @@ class RoutedCharge:
     elsewhere: Failover
 
 
-def elsewhere_for(
-    intent: PaymentIntent, charge: Operation, method: PaymentMethod, caller: Caller
-) -> Failover | None:
+def elsewhere_for(intent: PaymentIntent, method: PaymentMethod, caller: Caller) -> Failover | None:
     """The further accounts of a charge that is being written; None if its route has none."""
-    subject = RoutingSubject(
-        merchant_id=intent.merchant_id,
-        livemode=intent.livemode,
-        intent_id=intent.id,
-        amount=intent.amount,
-        metadata=intent.metadata,
-        own_account_id=caller.psp_account.id,
-        method_type=method.method_type,
-        brand=method.brand,
-        country=method.country,
-        is_held=not charge.capture_now,
-        keeps_method=bool(charge.save_for),
-        asks_three_d_secure=bool(charge.three_d_secure),
-    )
+    subject = replace(subject_of(intent, caller, (method,)), token_account_ids=None)
     found = Failover(choice.ordered_accounts(subject), subject, method, caller)
     return None if found.is_over else found
 

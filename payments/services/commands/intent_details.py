@@ -76,6 +76,14 @@ def apply_details_of_charged(
     return tuple(name for name in DETAIL_FIELDS if name != "order_id")
 
 
+def apply_facts(intent: PaymentIntent, details: IntentDetails) -> None:
+    """Set what routing may ask of a new payment, and no other detail."""
+    intent.capture_method = details.capture_method or intent.capture_method
+    intent.setup_future_usage = details.setup_future_usage or ""
+    intent.payment_method_options = details.payment_method_options or {}
+    intent.metadata = merged_metadata({}, details.metadata or {})
+
+
 def apply_details(intent: PaymentIntent, details: IntentDetails, caller: Caller) -> None:
     """Set what was given on the (unsaved or locked) intent; raises ResourceMissing (customer)."""
     for name in (*_PLAIN, *_AT_CREATION):

@@ -15,7 +15,12 @@ from payments.exceptions import OperationUnderWay, UnexpectedState
 from payments.models import Operation, PaymentIntent, PaymentMethod
 from payments.selectors.payments import intents
 from payments.services.callers.caller import Caller, CommandRequest, Subject
-from payments.services.commands.payment_methods import NewMethod, named_payment_method
+from payments.services.commands.routed_methods import (
+    Methods,
+    Named,
+    found_methods,
+    rules_for,
+)
 from payments.services.commands.transaction import CommandTx
 from payments.services.idempotency.keys import Claim
 from payments.services.operations import execution
@@ -34,18 +39,20 @@ _BEGUN: Final = frozenset(
 
 
 def prepare_confirmation(
-    caller: Caller, *, intent_id: UUID, payment_method: str | NewMethod = "", **_others: Any
-) -> PaymentMethod | None:
+    caller: Caller, *, intent_id: UUID, payment_method: Named = "", **_others: Any
+) -> Methods:
     """The `prepare` step of a confirmation: the method named, after a look-up of an open challenge.
 
     The customer may have completed it without our knowing yet; then it is not to be voided.
     """
-    method = named_payment_method(caller, payment_method=payment_method)
+    routed = bool(payment_method) and bool(rules_for(caller))
+    intent = intents(caller.scope).filter(pk=intent_id).first() if routed else None
+    methods = found_methods(caller, payment_method, intent, charging=routed)
     challenged = intents(caller.scope).filter(pk=intent_id, status=IntentStatus.REQUIRES_ACTION)
     charge_id = challenged.values_list("latest_charge_id", flat=True).first()
     if charge_id is not None:
         _look_up(charge_id, caller)
-    return method
+    return methods
 
 
 def is_confirmed_again(intent: PaymentIntent, method: PaymentMethod | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from payments.exceptions import UnexpectedState
 from payments.models import Event, Operation, PaymentIntent, PaymentMethod
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
+from payments.selectors.payments import intents
 from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.charge_guards import require_own_page
 from payments.services.commands.create_and_confirm import (
@@ -22,12 +24,15 @@ from payments.services.commands.create_and_confirm import (
 )
 from payments.services.commands.intent_details import DETAIL_FIELDS, IntentDetails, apply_details
 from payments.services.commands.method_options import require_honored
-from payments.services.commands.payment_methods import (
-    NewMethod,
-    named_payment_method,
-    prepared_method,
-)
 from payments.services.commands.purchase_details import check_purchase, recheck_purchase
+from payments.services.commands.routed_methods import (
+    Methods,
+    Named,
+    bind,
+    found_methods,
+    prepared_methods,
+    rules_for,
+)
 from payments.services.commands.run import command
 from payments.services.commands.setup_checks import require_saving
 from payments.services.commands.transaction import CommandTx
@@ -44,11 +49,19 @@ _MONEY_MOVED = frozenset(
 """A charge in one of these held or took money at some time."""
 _CHANGEABLE = (
     *DETAIL_FIELDS,
-    *("amount_minor", "currency", "payment_method", "event_seq", "updated_at"),
+    *("amount_minor", "currency", "payment_method", "psp_account", "event_seq", "updated_at"),
 )
 
 
-@command(prepare=named_payment_method)
+def _prepare_update(
+    caller: Caller, *, intent_id: UUID, payment_method: Named = "", **_others: Any
+) -> Methods:
+    routed = bool(payment_method) and bool(rules_for(caller))
+    intent = intents(caller.scope).filter(pk=intent_id).first() if routed else None
+    return found_methods(caller, payment_method, intent)
+
+
+@command(prepare=_prepare_update)
 def update_intent(
     tx: CommandTx,
     *,
@@ -56,7 +69,7 @@ def update_intent(
     details: IntentDetails,
     amount_minor: int | None = None,
     currency: str | None = None,
-    payment_method: str | NewMethod = "",
+    payment_method: Named = "",
     charge_id: UUID | None = None,
 ) -> Subject:
     """Change what is to be charged, or descriptive fields; `charge_id` must be its latest charge.
@@ -66,7 +79,8 @@ def update_intent(
     """
     intent = tx.lock_intent(intent_id)
     require_current(intent, charge_id)
-    method = prepared_method(tx.prepared)
+    methods = prepared_methods(tx.prepared)
+    method = next(iter(methods), None)
     _require_changeable(tx.caller, intent, details, amount_minor, currency, method)
     batch = Batch()
     charge = _shown_charge(intent)
@@ -82,11 +96,14 @@ def update_intent(
         intent.amount_minor, intent.currency = amount.minor, amount.currency
         recheck_purchase(intent, intent.amount)
     check_purchase(intent, intent.amount, details)
-    if method is not None:
-        require_usable(method, intent)
-        if method._state.adding:
-            batch.insert(method)
-        intent.payment_method_id = method.id
+    if methods:
+        # After a failed charge the payment stays at its account until it is charged again.
+        moved = intent if intent.latest_charge_id is None else copy.copy(intent)
+        chosen, _ = bind(moved, methods, tx.caller)
+        require_usable(chosen, moved)
+        if chosen._state.adding:
+            batch.insert(chosen)
+        intent.payment_method_id = chosen.id
     intent.updated_at = now_utc()
     if charge is not None:
         batch.insert(*_charge_updated(charge, intent, before, tx.caller))

@@ -8,7 +8,7 @@ statement of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -108,6 +108,46 @@ def route_by(
                 left_out=unsuitable(account, subject, unwell=unwell),
             )
     return Route(considered=tuple(named.values()), rule=rule)
+
+
+def possible_rules(rules: Sequence[Rule], subject: RoutingSubject) -> Iterator[Rule | None]:
+    """Rules that may decide once more is known of the payment; the last one decides if none does.
+
+    None stands for no rule: the merchant's own account.
+    """
+    for rule in rules:
+        met = rule.matches(subject)
+        if met is not False:
+            yield rule
+        if met:
+            return
+    yield None
+
+
+def account_ids_of(rule: Rule | None, subject: RoutingSubject) -> tuple[UUID, ...]:
+    """The accounts that a rule names, each once: by their shares, then its fallbacks."""
+    named = (subject.own_account_id,) if rule is None else rule.account_ids
+    return tuple(dict.fromkeys(named))
+
+
+def is_possible(rules: Sequence[Rule], subject: RoutingSubject) -> bool:
+    """Could some account take the charge, whatever becomes known of the payment?"""
+    return any(
+        unsuitable(accounts.psp_account_of(account_id), subject) is None
+        for rule in possible_rules(rules, subject)
+        for account_id in account_ids_of(rule, subject)
+    )
+
+
+def charged_types(rules: Sequence[Rule], subject: RoutingSubject) -> list[str]:
+    """The types of payment methods that routing could send somewhere, those of the first first."""
+    found: dict[str, None] = {}
+    for rule in possible_rules(rules, subject):
+        for account_id in account_ids_of(rule, subject):
+            account = accounts.psp_account_of(account_id)
+            types = capabilities_of(account.psp).method_types
+            found |= dict.fromkeys(terms.method_types_of(account, types))
+    return [each for each in found if is_possible(rules, replace(subject, method_type=each))]
 
 
 _Target = tuple[UUID, RoutingReason, int]

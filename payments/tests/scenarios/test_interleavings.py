@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from payments.exceptions import InvalidParameter, OperationUnderWay
-from payments.models import Event, IdempotencyKey, Operation, PaymentIntent
+from payments.exceptions import OperationUnderWay
+from payments.models import (
+    Event,
+    IdempotencyKey,
+    Merchant,
+    Operation,
+    PaymentIntent,
+    RoutingDecision,
+)
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
@@ -170,15 +177,21 @@ def test_a_capture_declined_after_it_was_processing_emits_an_event(shop: Shop) -
     assert last.payload["object"]["status"] == "requires_capture"
 
 
-def test_a_method_saved_with_another_provider_account_is_refused(shop: Shop) -> None:
+def test_a_method_saved_with_another_provider_account_is_charged_there(shop: Shop) -> None:
     saved = body_of(shop.create(order_id="first"))["payment_method"]
     other = open_shop(shop.psp).account
-    with pytest.raises(InvalidParameter) as refusal:
-        shop.create(
-            order_id="second", token=saved, caller=replace(shop.caller(), psp_account=other)
-        )
-    assert refusal.value.code == "payment_method_provider_mismatch"
-    assert Operation.objects.count() == 1
+    Merchant.objects.filter(pk=shop.merchant.pk).update(test_psp_account=other)
+    shop.merchant.refresh_from_db()
+    shop.create(order_id="second", token=saved, caller=replace(shop.caller(), psp_account=other))
+    charges = Operation.objects.order_by("id")
+    assert {each.psp_account_id for each in charges} == {shop.account.id}
+    [decision] = RoutingDecision.objects.all()
+    assert (decision.charge_id, decision.reason) == (charges[1].id, "method_of_account")
+    assert decision.candidates[0] == {
+        "account": other.code,
+        "reason": "default_account",
+        "left_out": "method_of_another_account",
+    }
 
 
 def test_a_late_outcome_without_lease_changes_nothing_after_the_key_was_purged(shop: Shop) -> None:
