@@ -13,10 +13,10 @@ from payments.services.routing import rules
 from payments.services.routing.rules import rule_of
 from payments.states import PspAccountStatus
 from payments.tests.checkout.visits import visit
+from payments.tests.routing.rules_of_tests import add_rule, token_of_account
 from payments.tests.scenarios.test_payment_costs import all_statements
 from payments.tests.support.api_client import ApiClient, api_of
-from payments.tests.support.routing_rules import add_rule, another_account, token_of_account
-from payments.tests.support.shop import Shop
+from payments.tests.support.shop import Shop, another_account
 
 INTENTS = "/v1/payment_intents"
 PAY = {"amount": 10_000, "currency": "usd"}
@@ -26,7 +26,7 @@ SALE = {**PAY, "payment_method": "pm_card_visa", "confirm": True}
 @pytest.fixture
 def other(shop: Shop) -> PspAccount:
     """A second account that the shop's payments may go to."""
-    return another_account(shop.psp, f"{shop.account.code}-b")
+    return another_account(shop)
 
 
 @pytest.fixture

@@ -7,16 +7,7 @@ from typing import Any
 from payments.models import Merchant, PspAccount, RoutingRule
 from payments.services.psp_gateway.hosted_fields import hosted_fields_of
 from payments.services.routing.rules import forget_rules
-from payments.tests.support.factories import PspAccountFactory, sandbox_credentials
 from psp_adapters.tests.sandbox_psp.test_fields import tokenize
-from psp_adapters.tests.support.sandbox_process import SandboxProcess
-
-
-def another_account(psp: SandboxProcess, code: str) -> PspAccount:
-    """An account of its own at the sandbox PSP."""
-    sealed = sandbox_credentials(code, psp.base_url)
-    account: PspAccount = PspAccountFactory.create(code=code, sealed_credentials=sealed)
-    return account
 
 
 def add_rule(
