@@ -7,13 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from payments.models import PaymentMethod
+from payments.models import Operation, PaymentMethod
+from payments.services.psp_gateway.references import reference_of
 from payments.services.verification.rebuild import differences
 from payments.tests.support.api_client import Reply, api_of
-from payments.tests.support.crashes import STEPS, crash
+from payments.tests.support.crashes import STEPS, crash, crash_at
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory, set_credentials
 from payments.tests.support.money_moves import COMMANDS, end_leases, prepare
 from payments.tests.support.shop import Shop, body_of
+from psp_adapters.stripe import saved_cards
 from psp_adapters.tests.support.localstripe_process import API_KEY, LocalStripe
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
@@ -39,7 +41,7 @@ def effects(localstripe: LocalStripe, order_id: str) -> list[str]:
     """What localstripe did for an order, in the terms of the sandbox PSP."""
     listed = localstripe.call("GET", f"{INTENT}?limit=100000")["data"]
     found: list[str] = []
-    for intent in (each for each in listed if each["metadata"]["order_id"] == order_id):
+    for intent in (each for each in listed if each["metadata"].get("order_id") == order_id):
         found.append("authorize")
         found += {"succeeded": ["capture"], "canceled": ["void"]}.get(intent["status"], [])
         refunds: list[dict[str, Any]] = localstripe.call("GET", "/v1/refunds?limit=100000")["data"]
@@ -136,4 +138,28 @@ def test_a_payment_whose_answer_is_lost_keeps_its_card_at_stripe_all_the_same(
     assert PaymentMethod.objects.get().stored_token.startswith("cus_")
     later = charge_kept(stripe_shop, customer, paid["payment_method"])
     assert later.body["status"] == "succeeded"
+    assert list(differences()) == []
+
+
+def test_a_crash_between_the_customer_and_the_payment_that_keeps_a_card_ends_in_one_of_each(
+    stripe_shop: Shop, localstripe: LocalStripe
+) -> None:
+    api = api_of(stripe_shop)
+    given = {"amount": 1000, "currency": "usd", "confirm": True, "payment_method": "pm_card_visa"}
+    given |= {"customer": api.post("/v1/customers").body["id"]}
+    given |= {"setup_future_usage": "off_session", "metadata": {"order_id": stripe_shop.order_id}}
+
+    def pay() -> Reply:
+        return api.post(INTENT, key=stripe_shop.order_id, **given)
+
+    crash_at((saved_cards, "new_customer", "after"), pay)
+    end_leases()
+    assert pay().status == 200
+    stripe_shop.settle()
+    assert effects(localstripe, stripe_shop.order_id) == ["authorize", "capture"]
+    charge = Operation.objects.get()
+    made = localstripe.call("GET", "/v1/customers?limit=100000")["data"]
+    reference = reference_of(charge.id)
+    assert [each["metadata"]["reference"] for each in made].count(reference) == 1
+    assert PaymentMethod.objects.get().stored_token.startswith("cus_")
     assert list(differences()) == []
