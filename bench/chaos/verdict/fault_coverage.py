@@ -62,6 +62,7 @@ NAMES: Final = {
     "D18": "the PSP's answer is half or wrong",
     "D19": "the PSP does not find what it did",
     "D20": "the PSP is down",
+    "F1": "a charge goes on at another account",
     "X1": "a refund in the PSP's dashboard",
     "X2": "a capture in the PSP's dashboard",
     "X3": "a hold voided or raised in the PSP's dashboard",
@@ -87,6 +88,7 @@ def coverage_of(
     found["C20"] = len(overtaken(suspensions, truth.operations))
     found["stop"] -= found["C20"]
     found["D19"] = _found_later(truth.calls)
+    found["F1"] = truth.charges_elsewhere
     for effect in truth.effects:
         if effect["kind"] in _FAILED_LATER:
             found[_FAILED_LATER[effect["kind"]]] += 1

@@ -41,6 +41,8 @@ class FinalState:
     """By public id: what a merchant is shown at the end."""
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
     operations: list[dict[str, Any]] = field(default_factory=list)
+    charges_elsewhere: int = 0
+    """How many charges went on at another account."""
     refund_operations: dict[str, str] = field(default_factory=dict)
     """The operation's reference by the refund's public id."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -175,6 +177,12 @@ def _read_database(url: str, truth: FinalState) -> None:
             truth.refund_operations[refund] = public_ids.encode(
                 public_ids.OPERATION, row["operation_id"]
             )
+        (moved_on,) = connection.execute(
+            "SELECT count(*) AS charges FROM payments_routing_decision "
+            "WHERE charge_id IS NOT NULL "
+            "AND reason IN ('not_sent', 'retriable_decline', 'breaker_open')"
+        ).fetchall()
+        truth.charges_elsewhere = moved_on["charges"]
         truth.events_read_at = time.time()
         truth.events = connection.execute(
             "SELECT id, aggregateid, seq, type, created_at, actor FROM payments_event "

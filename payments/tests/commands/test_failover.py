@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from threading import Thread
-from typing import Any
 
-import psycopg
 import pytest
 
 from payments.exceptions import PspNotReached
 from payments.models import Operation, PspAccount, RoutingDecision
-from payments.services import callers
 from payments.services.commands import failover
-from payments.services.operations import execution
-from payments.services.outcomes.change import Change
-from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import accounts
-from payments.services.recovery import sweep as recovery_sweep
 from payments.services.routing.rules import forget_rules
-from payments.tests.support.crashes import crash_at
 from payments.tests.support.factories import NOWHERE, credentials_of, set_credentials
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
@@ -31,11 +22,7 @@ from payments.tests.support.late_outcomes import (
     sweep_reversals,
     sync_as_notified,
 )
-from payments.tests.support.money_moves import end_leases
-from payments.tests.support.postgresql_wire import CommitCutter, When, through
 from payments.tests.support.shop import Shop, another_account, body_of, fail_over
-from payments.tests.verification.test_every_column import triggers_off
-from psp_adapters.contract.operations import Outcome, PspResult
 
 PAID_AT_THE_SECOND = [("authorize", "DECLINED"), ("authorize", "SUCCEEDED")]
 TOLD = ["payment_intent.created", "charge.failed", "charge.succeeded", "payment_intent.succeeded"]
@@ -232,45 +219,6 @@ def test_a_late_success_of_the_first_charge_goes_back_at_its_own_account(
     assert_the_books_agree()
 
 
-@pytest.mark.parametrize(
-    ("step", "where"),
-    [
-        ("before the first one is recorded", (execution, "record_outcome", "before")),
-        ("between the two", (execution, "record_outcome", "after")),
-    ],
-)
-def test_a_crash_between_two_accounts_ends_in_one_charge(
-    shop: Shop, second: PspAccount, step: str, where: tuple[Any, str, str]
-) -> None:
-    decline_at(shop, shop.account)
-    key = {"key": "crashed", "body": "crashed"}
-    crash_at(where, lambda: shop.create(caller=shop.caller(**key)))
-    end_leases()
-    recovery_sweep.resolve_due_operations()
-    answer = shop.create(caller=shop.caller(**key))
-    [*_, charge] = Operation.objects.filter(merchant_id=shop.merchant.id).order_by("id")
-    is_between = step == "between the two"
-    assert charge.psp_account == (second if is_between else shop.account)
-    assert charge.status == ("SUCCEEDED" if is_between else "DECLINED")
-    assert charges_made(shop) == (["authorize", "capture"] if is_between else [])
-    assert answer.status == (200 if is_between else 402)
-    assert_the_books_agree()
-
-
-@pytest.mark.parametrize("when", ["before the commit", "after the commit"])
-def test_a_commit_between_two_accounts_that_is_not_confirmed_leads_to_one_charge(
-    shop: Shop, second: PspAccount, when: When
-) -> None:
-    decline_at(shop, shop.account)
-    with CommitCutter() as cutter, through(cutter):
-        cutter.arm(2, when)
-        answer = shop.create(caller=shop.caller(key="cut", body="cut"))
-    assert cutter.cuts == 1
-    assert statuses(shop, body_of(answer)["id"]) == PAID_AT_THE_SECOND
-    assert charges_made(shop) == ["authorize", "capture"]
-    assert_the_books_agree()
-
-
 def test_a_charge_at_the_second_account_of_unknown_outcome_is_found_out_there(
     shop: Shop, second: PspAccount
 ) -> None:
@@ -283,71 +231,3 @@ def test_a_charge_at_the_second_account_of_unknown_outcome_is_found_out_there(
     assert statuses(shop, intent_id) == PAID_AT_THE_SECOND
     assert charges_made(shop) == ["authorize", "capture"]
     assert_the_books_agree()
-
-
-def test_a_request_answered_while_its_next_charge_is_written_has_that_charge_sent(
-    shop: Shop, second: PspAccount, owner_cursor: psycopg.Cursor[Any]
-) -> None:
-    """Its wait ends after the check that it was not answered, and before the commit."""
-    key = credentials_of(shop.account)["api_key"]
-    shop.psp.script({"decline": BUSY, "latency_ms": 1_000}, api_key=key, kind="authorize")
-    wait_seconds = failover.ATTEMPT_SECONDS + 1.5
-
-    def keep_decisions_from_being_written() -> None:
-        while not owner_cursor.execute("SELECT FROM payments_operation").fetchall():
-            time.sleep(0.02)
-        owner_cursor.execute("BEGIN")
-        owner_cursor.execute("LOCK TABLE payments_routing_decision IN EXCLUSIVE MODE")
-        time.sleep(wait_seconds)
-        owner_cursor.execute("COMMIT")
-
-    release = Thread(target=keep_decisions_from_being_written)
-    release.start()
-    caller = shop.caller(
-        key="late", body="late", answer_by_monotonic=time.monotonic() + wait_seconds
-    )
-    answer = shop.create(caller=caller)
-    release.join()
-    intent_id = body_of(answer)["id"]
-    assert body_of(answer)["status"] == "processing"
-    end = time.monotonic() + 10
-    while shop.intent(intent_id).status == "PROCESSING":
-        assert time.monotonic() < end, "the next charge was not sent"
-        time.sleep(0.05)
-    assert statuses(shop, intent_id) == PAID_AT_THE_SECOND
-    assert charges_made(shop) == ["authorize", "capture"]
-    assert shop.create(caller=caller).body == answer.body
-    assert_the_books_agree()
-
-
-UNTOUCHED = "nothing: its sender records the first answer"
-TOUCHED: dict[str, dict[str, Any]] = {
-    UNTOUCHED: {},
-    "another worker has taken its lease": {"lease_until": "2000-01-01T00:00:00Z"},
-    "its outcome was unknown": {"status": "UNKNOWN"},
-    "it was sent again": {"resent_at": "2000-01-01T00:00:00Z"},
-    "its key was forbidden at the PSP": {"fenced_at": "2000-01-01T00:00:00Z"},
-    "the merchant was told that it is being processed": {},
-}
-
-
-@pytest.mark.parametrize("what", TOUCHED)
-def test_only_the_first_answer_to_the_sender_may_lead_elsewhere(
-    shop: Shop, owner_cursor: psycopg.Cursor[Any], what: str
-) -> None:
-    crash_at((execution, "execute", "before"), shop.create)
-    [charge] = Operation.objects.filter(merchant_id=shop.merchant.id)
-    with triggers_off(owner_cursor, "payments_operation"):
-        Operation.objects.filter(pk=charge.pk).update(**TOUCHED[what])
-    asked: list[Change] = []
-    record_outcome(
-        operation=charge,
-        result=PspResult(outcome=Outcome.DECLINED, psp_id="pay_1", elsewhere=True),
-        caller=callers.for_operation(charge, "test"),
-        sender_lease=charge.lease_until,
-        was_accepted=lambda: "the merchant was told" in what,
-        elsewhere=asked.append,
-    )
-    assert bool(asked) == (what == UNTOUCHED)
-    charge.refresh_from_db()
-    assert (charge.status, charge.intent.status) == ("DECLINED", "FAILED")
