@@ -127,6 +127,18 @@ def lost_answer(shop: Shop) -> str:
     return "the PSP charged 66.00 USD and its answer was lost: the shop sees processing, not failed"
 
 
+def outage_of_an_account(shop: Shop) -> str:
+    """The PSP takes no charge at one account: the next account of the route takes it."""
+    order_id = shop.order("other-account")
+    shop.psp.take_no_charge(order_id)
+    intent = shop.create(order_id, 4_700, "USD")
+    _expect_status(intent, "succeeded")
+    charges = shop.client.v1.charges.list(params={"payment_intent": intent.id}).data
+    told = [charge.status for charge in reversed(charges)]
+    expect(told == ["failed", "succeeded"], f"the charges are {' and '.join(told)}")
+    return "one PSP account took no charges: 47.00 USD went to the next one within the same request"
+
+
 def refunds(shop: Shop) -> str:
     """Full, partial, and several partial refunds."""
     full = shop.create(shop.order("returned"), 2_000, "USD")
@@ -195,6 +207,7 @@ def _expect_status(intent: stripe.PaymentIntent, status: str) -> None:
 NORTHWIND: Final[tuple[Scene, ...]] = (
     bank_debit,
     lost_answer,
+    outage_of_an_account,
     pending_refund,
     sales_in_four_currencies,
     partial_capture,

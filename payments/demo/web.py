@@ -60,6 +60,15 @@ class SandboxPsp:
         }
         self._control("POST", "scripts", content)
 
+    def take_no_charge(self, order_id: str) -> None:
+        """Answer the first charge of this order that too many calls are made (429)."""
+        content = {
+            "match": {"order_id": order_id, "kind": "authorize"},
+            "behavior": {"rate_limit": True},
+            "times": 1,
+        }
+        self._control("POST", "scripts", content)
+
     def open_unnotified_dispute(self, order_id: str) -> str:
         """Open a dispute of an order's payment whose notifications are all lost; returns its id."""
         self._control("PUT", "behavior", {"webhooks": {"lose": 1}})

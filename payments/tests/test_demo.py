@@ -21,7 +21,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from payments.models import ApiKey, Merchant, PspAccount
+from payments.models import ApiKey, Merchant, PspAccount, RoutingRule
 from payments.services.commands.merchants import hash_of
 
 pytestmark = pytest.mark.usefixtures("database", "sandbox_psp")
@@ -75,7 +75,8 @@ def test_the_seed_prints_the_secrets_of_two_merchants_and_a_login_per_role() -> 
 def test_seeding_again_makes_nothing_twice_and_ends_the_last_secrets() -> None:
     first, second = _seed(), _seed()
     assert Merchant.objects.count() == 2
-    assert PspAccount.objects.count() == 1
+    assert PspAccount.objects.count() == 2
+    assert RoutingRule.objects.count() == 2
     assert User.objects.count() == 4
     for old, new in zip(first["merchants"], second["merchants"], strict=True):
         assert not _valid(old["secret_key"])

@@ -173,7 +173,8 @@ def _start(
     if internal is not None:
         supervisor.start(internal, "start the console on its own address")
     with step("register our webhook at the sandbox PSP"):
-        platform_processes.register_webhook(variables, port=ports.api)
+        for number in (1, 2):
+            platform_processes.register_webhook(variables, port=ports.api, account_number=number)
     for process, what in platform_processes.background(folder, variables):
         supervisor.start(process, f"start {what}")
     facts = {

@@ -14,13 +14,20 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from payments.models import PspAccount
+from payments.models import PspAccount, RoutingRule
 from payments.services.commands.psp_accounts import change_psp_account, create_psp_account
 from payments.services.psp_gateway.credentials import open_credentials
 from psp_adapters.registry import BadCredentials
 
 ACCOUNT: Final = "sandbox"
 """Also its PSP; the settings hold its credentials."""
+FURTHER_ACCOUNT: Final = f"{ACCOUNT}-2"
+"""At the same PSP, with an API key of its own."""
+RULES: Final[tuple[tuple[str, dict[str, Any], str, str], ...]] = (
+    ("Dinars to the second account", {"currencies": ["KWD"]}, FURTHER_ACCOUNT, ACCOUNT),
+    ("All else to the first account", {}, ACCOUNT, FURTHER_ACCOUNT),
+)
+"""Name and conditions, the account, and the one after it."""
 KEY_NAME: Final = "demo"
 # Name and platform fee in basis points.
 MERCHANTS: Final = (("Northwind Books", 0), ("Tailspin Coffee", 150))
@@ -43,19 +50,21 @@ class Command(BaseCommand):
             raise CommandError(
                 "a demo's logins have no place in production: set PAYMENTS_ENVIRONMENT=development"
             )
-        _seed_account()
+        wanted = settings.SANDBOX_PSP_CREDENTIALS
+        _seed_account(ACCOUNT, wanted)
+        _seed_account(FURTHER_ACCOUNT, wanted | {"api_key": f"{wanted['api_key']}_2"})
+        _seed_rules()
         merchants = [_merchant(name, fee) for name, fee in MERCHANTS]
         logins = [_login(SUPERUSER), *(_login(role, role=role) for role in ROLES)]
         _run("staff", "superuser", SUPERUSER)
         self.stdout.write(json.dumps({"merchants": merchants, "logins": logins}))
 
 
-def _seed_account() -> None:
-    """Make the account at the sandbox PSP, or give it the credentials of this start."""
-    wanted: dict[str, str] = settings.SANDBOX_PSP_CREDENTIALS
-    account = PspAccount.objects.filter(code=ACCOUNT).first()
+def _seed_account(code: str, wanted: dict[str, str]) -> None:
+    """Make an account at the sandbox PSP, or give it the credentials of this start."""
+    account = PspAccount.objects.filter(code=code).first()
     if account is None:
-        create_psp_account(code=ACCOUNT, psp=ACCOUNT, livemode=False, given=wanted)
+        create_psp_account(code=code, psp=ACCOUNT, livemode=False, given=wanted)
         return
     try:
         is_known = open_credentials(account) == {k: v for k, v in wanted.items() if v}
@@ -63,6 +72,17 @@ def _seed_account() -> None:
         is_known = False
     if not is_known:
         change_psp_account(account, given=wanted)
+
+
+def _seed_rules() -> None:
+    """Make the rules, unless this mode has rules already: an operator's are left alone."""
+    if RoutingRule.objects.filter(livemode=False).exists():
+        return
+    for position, (name, conditions, account, further) in enumerate(RULES, start=1):
+        targets = {"split": [{"account": account, "share": 100}], "fallback": [further]}
+        RoutingRule.objects.create(
+            livemode=False, position=position, name=name, conditions=conditions, targets=targets
+        )
 
 
 def _merchant(name: str, platform_fee_basis_points: int) -> dict[str, str]:

@@ -121,7 +121,7 @@ def test_the_payments_of_the_demo_day_add_up(
 ) -> None:
     with _sweeping(sandbox_psp):
         told = _play(server, sandbox_psp)
-    assert "25 payments, 6 refunds" in told
+    assert "26 payments, 6 refunds" in told
     assert "books balance: yes" in told
     assert "unexplained: 0" in told
     assert "the settlement report shows it" in told
