@@ -43,6 +43,8 @@ _BODY_BYTES_MAX: Final = 4096
 _TAKES_PAYMENT: Final = (Shown.PAY, Shown.CHALLENGE)
 _LEADS_ON: Final = (Shown.PAID, Shown.ACCEPTED)
 _ATTEMPTS_MAX: Final = 1_000_000
+_ALTERNATIVES_MAX: Final = 10
+"""As many accounts as a routing rule names."""
 
 
 @require_safe
@@ -72,6 +74,9 @@ def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
 def pay_view(request: HttpRequest, token: str) -> HttpResponse:
     """Charge or keep what the customer chose: `{"method", "token", "attempt"}`; answers the state.
 
+    A page that collects tokens of several PSP accounts adds those of the others as `alternatives`,
+    by the account's code: they charge the payment if the first account fails.
+
     Without a cookie there is nothing to forge a request with but the secret address itself.
     """
     session = _session_of(token)
@@ -83,8 +88,11 @@ def pay_view(request: HttpRequest, token: str) -> HttpResponse:
     request_id = public_ids.encode(public_ids.REQUEST, public_ids.new_id())
     reason = ""
     try:
-        act = pay if session.setup_intent is None else keep
-        act(session, **chosen, request_id=request_id)
+        alternatives = chosen.pop("alternatives")
+        if session.setup_intent is None:
+            pay(session, **chosen, alternatives=alternatives, request_id=request_id)
+        else:  # A method is kept at one account.
+            keep(session, **chosen, request_id=request_id)
     except NotCharged as refusal:
         reason = refusal.reason
     session = session_of_token(token)
@@ -159,7 +167,19 @@ def _chosen(request: HttpRequest) -> dict[str, Any] | None:
         return None
     if not _METHOD_TOKEN.fullmatch(token) or not 0 < attempt < _ATTEMPTS_MAX:
         return None
-    return {"method_type": method, "token": token, "attempt": attempt}
+    alternatives = given.get("alternatives", {})
+    if not isinstance(alternatives, dict) or len(alternatives) > _ALTERNATIVES_MAX:
+        return None
+    if not all(
+        isinstance(t, str) and t and _METHOD_TOKEN.fullmatch(t) for t in alternatives.values()
+    ):
+        return None
+    return {
+        "method_type": method,
+        "token": token,
+        "attempt": attempt,
+        "alternatives": alternatives,
+    }
 
 
 def _told(

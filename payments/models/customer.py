@@ -92,6 +92,11 @@ class PaymentMethod(WithPublicId, MerchantOwned):
         blank=True,
     )
     token = models.CharField(max_length=255)
+    alternatives = models.JSONField(
+        blank=True, default=dict, db_default=models.Value({}, models.JSONField())
+    )
+    """Tokens of the same method at other accounts, by the account's code: only there can it be
+    charged if its own account fails."""
     method_type = models.CharField(max_length=32)
     brand = models.CharField(max_length=32, blank=True)
     funding = models.CharField(max_length=16, blank=True)

@@ -50,7 +50,7 @@ OUTSIDE: Final = _columns(
 """What a PSP, a bank, an endpoint or an operator wrote: masked before it is stored, or made of what
 was masked; a report's file is refused."""
 IDS: Final = _columns(
-    "Dispute.psp_dispute_id PaymentMethod.token,stored_token "
+    "Dispute.psp_dispute_id PaymentMethod.token,alternatives,stored_token "
     "Operation.psp_id,psp_payment_id,redirect_url,token "
     "PaymentIntent.psp_reference,next_action_url PspNotification.event_id,psp_payment_id "
     "PspNotification.psp_dispute_id,psp_id SettlementLine.identity,psp_id,psp_payment_id "

@@ -6,6 +6,7 @@ idempotency key, and the payment itself has one open charge at most.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
@@ -64,9 +65,17 @@ def _shows(account_id: UUID, method_type: str, intent: PaymentIntent) -> bool:
 
 
 def pay(
-    session: CheckoutSession, *, method_type: str, token: str, attempt: int, request_id: str
+    session: CheckoutSession,
+    *,
+    method_type: str,
+    token: str,
+    attempt: int,
+    request_id: str,
+    alternatives: Mapping[str, str] | None = None,
 ) -> None:
     """Charge the session's payment once for this attempt; the rows say afterwards what came of it.
+
+    `alternatives` are tokens of the same method at other accounts, by the account's code.
 
     Raises NotCharged if nothing was charged, and never anything else for what a customer, another
     tab or the PSP may do.
@@ -76,11 +85,13 @@ def pay(
         raise NotCharged("method_not_offered")
     require_attempt(session, attempt)
     method: str | NewMethod = token
-    if not token:
-        method = NewMethod(method_type=method_type, token="", details=MethodDetails())
-    caller = caller_of_page(
-        session, f"{method_type} {token}", attempt=attempt, request_id=request_id
-    )
+    others = dict(sorted((alternatives or {}).items()))
+    if not token or others:
+        method = NewMethod(
+            method_type=method_type, token=token, details=MethodDetails(), alternatives=others
+        )
+    chosen = " ".join((method_type, token, *(f"{code}={each}" for code, each in others.items())))
+    caller = caller_of_page(session, chosen, attempt=attempt, request_id=request_id)
     at = accounts.psp_account_of(offered[method_type])
     request = CommandRequest(replace(caller, psp_account=at), render=nothing_to_render)
     with reasons_of_refusals():

@@ -15,6 +15,7 @@ from typing import Final
 from uuid import UUID
 
 from ledger.database.row_ids import new_row_id
+from ledger.database.statements import Batch
 from payments import metrics
 from payments.exceptions import ResourceMissing
 from payments.models import (
@@ -100,28 +101,27 @@ class Failover:
         return answer_by is not None and time.monotonic() + ATTEMPT_SECONDS > answer_by
 
     def after(self, charge: Operation, result: PspResult) -> ChargeElsewhere | None:
-        """Prepare the charge at the next account that can take it; None if there is none.
+        """Prepare the charge at the next account that can take it, or what is kept if none can.
 
-        May ask a PSP about a token: called outside any transaction.
+        None if there is no account left. May ask a PSP about a token: called outside any
+        transaction.
         """
-        if not result.may_be_charged_elsewhere:
+        if self.is_over or not result.may_be_charged_elsewhere:
             return None
         reason = _reason(charge, result)
         while not self.is_over:
             candidate = self._left.popleft()
             account = accounts.psp_account_of(candidate.account.id)
-            left_out = choice.unsuitable(account, self._subject)
-            method = self._method_at(account) if left_out is None else None
-            if left_out is None and method is None:
-                left_out = Unsuitable.METHOD_OF_ANOTHER_ACCOUNT
+            found = choice.unsuitable(account, self._subject) or self._method_at(account)
+            left_out = found if isinstance(found, Unsuitable) else None
             candidate = replace(candidate, account=account, left_out=left_out)
             self._note(candidate)
-            if method is not None:
+            if isinstance(found, PaymentMethod):
                 self._tried += 1
                 before = accounts.identity_of(charge.psp_account_id).code
                 metrics.FAILOVERS.labels(before, reason.value).inc()
-                return partial(self._next_charge, candidate, method, reason)
-        return None
+                return partial(self._next_charge, candidate, found, reason)
+        return partial(self._keep_why_not, reason)
 
     def _note(self, candidate: Candidate) -> None:
         """Keep what is known of an account now, for the decision that is stored."""
@@ -131,18 +131,17 @@ class Failover:
         )
         self._route = replace(self._route, considered=tuple(considered))
 
-    def _method_at(self, account: PspAccount) -> PaymentMethod | None:
-        """The customer's method as that account knows it; None if it does not."""
-        token = self._token_at(account)
-        if not token:
-            return None
-        caller = replace(self._caller, psp_account=account)
+    def _method_at(self, account: PspAccount) -> PaymentMethod | Unsuitable:
+        """The customer's method as that account knows it, or why it cannot be charged there."""
+        caller, token = replace(self._caller, psp_account=account), self._token_at(account)
         try:
             described = described_token(caller, token, param="payment_method")
-        except (ResourceMissing, PspUnavailable):
-            return None
+        except ResourceMissing:
+            return Unsuitable.METHOD_OF_ANOTHER_ACCOUNT
+        except PspUnavailable:
+            return Unsuitable.BREAKER_OPEN
         if described.method_type != self._method.method_type:
-            return None
+            return Unsuitable.METHOD_OF_ANOTHER_ACCOUNT
         method = method_of_token(caller, described)
         for name in ("billing_details", "metadata", "allow_redisplay"):
             setattr(method, name, getattr(self._method, name))
@@ -151,6 +150,8 @@ class Failover:
     def _token_at(self, account: PspAccount) -> str:
         """A token that the account can know, empty if there is none: another one's is not sent."""
         own, can = self._method, accounts.capabilities_of(account.id)
+        if account.code in own.alternatives:
+            return str(own.alternatives[account.code])
         here = accounts.capabilities_of(own.psp_account_id)
         if own.token == here.bare_method_types.get(own.method_type):
             return can.bare_method_types.get(own.method_type, "")
@@ -167,7 +168,7 @@ class Failover:
         method = copy.copy(method)  # This may be called again, if the commit is not confirmed.
         give_id(method)
         charge = _charge_like(change.operation, identifier, candidate.account.id)
-        charge.token = method.token
+        charge.token = method.charged_token
         charge.payment_method_id = method.id
         charge.payment_method_details = charge_snapshot(method, intent)
         charge.network_transaction_id = method.network_transaction_id
@@ -181,6 +182,15 @@ class Failover:
             reason=reason,
         )
         return NextCharge(charge=charge, rows=(method, decision))
+
+    def _keep_why_not(self, reason: RoutingReason, change: Change) -> None:
+        """Store why none of the accounts that were left took the charge; the payment is locked."""
+        intent, route = change.intent, self._route
+        at = change.operation.psp_account_id
+        ended = next((c for c in route.considered if c.account.id == at), route.considered[0])
+        sequence = decisions.next_sequence(intent.id)
+        row = decisions.decision(route, ended, intent=intent, sequence=sequence, reason=reason)
+        Batch().insert(row).execute()
 
 
 def _charge_like(before: Operation, identifier: UUID, psp_account_id: UUID) -> Operation:

@@ -6,7 +6,8 @@ transaction begins. Card numbers never come here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -58,6 +59,8 @@ class NewMethod:
     token: str
     """Empty for a type that the PSP begins without one."""
     details: MethodDetails
+    alternatives: Mapping[str, str] = field(default_factory=dict)
+    """Tokens of the same method at other PSP accounts, by the account's code."""
 
 
 def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
@@ -81,14 +84,16 @@ def named_payment_method(
 
 
 def _unsaved_method(caller: Caller, new: NewMethod) -> PaymentMethod:
+    own_code = caller.psp_account.code
     described = _described(
         caller,
         method_type=new.method_type,
-        token=new.token,
+        token=new.alternatives.get(own_code, new.token),
         type_param="payment_method_data[type]",
         token_param=f"payment_method_data[{new.method_type}][token]",
     )
     method = method_of_token(caller, described)
+    method.alternatives = {c: token for c, token in new.alternatives.items() if c != own_code}
     _apply(method, new.details)
     return method
 

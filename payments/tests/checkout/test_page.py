@@ -157,6 +157,8 @@ def charge(visitor: Visit, token: str) -> None:
         {"method": "ideal", "token": "pm_card_visa", "attempt": 1},
         {"method": "sepa_debit", "token": "pm_sepaDebit_success", "attempt": 1},
         {"method": "card", "token": "pm_card_nothing", "attempt": 1},
+        {"method": "card", "token": "pm_card_visa", "attempt": 1, "alternatives": ["pm_card_visa"]},
+        {"method": "card", "token": "pm_card_visa", "attempt": 1, "alternatives": {"sandbox": ""}},
         [],
     ],
 )
