@@ -121,8 +121,8 @@ def _add_fields(parser: CommandParser) -> None:
     parser.add_argument("--split", metavar="CODE=SHARE,…", help="accounts with shares of 100")
     parser.add_argument("--fallback", metavar="CODE,…", help="accounts after those, or `none`")
     parser.add_argument("--amount", help='{"currency": "EUR", "min_minor": 100}, or `none`')
-    for name in _LISTS:
-        parser.add_argument(f"--{name}", help="separated by commas, or `none`")
+    for option in ("--currencies", "--methods", "--brands", "--countries"):
+        parser.add_argument(option, help="separated by commas, or `none`")
     parser.add_argument("--metadata", metavar="KEY=VALUE,…", help="all of them, or `none`")
 
 

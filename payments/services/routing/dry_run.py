@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +26,9 @@ PART: Final = 500
 EXAMPLES_MAX: Final = 10
 NOWHERE: Final = "none, refused"
 """In place of an account: no account of the rule would have taken the payment."""
+_BASIS_POINTS: Final = 10_000
+_HALF: Final = _BASIS_POINTS // 2
+"""Of a minor unit, which is rounded up."""
 
 
 @dataclass(slots=True)
@@ -160,6 +162,5 @@ def cost_of(account: PspAccount, amount: Money, method_type: str) -> Money:
     costs = {(each.get("currency", ""), each.get("method", "")): each for each in account.costs}
     keys = ((amount.currency, method_type), (amount.currency, ""), ("", method_type), ("", ""))
     cost: dict[str, Any] = next((costs[key] for key in keys if key in costs), {})
-    part = Decimal(amount.minor * cost.get("basis_points", 0)) / 10_000
-    rounded = int(part.to_integral_value(ROUND_HALF_UP))
-    return Money(cost.get("fixed_minor", 0) + rounded, amount.currency)
+    part_minor = (amount.minor * cost.get("basis_points", 0) + _HALF) // _BASIS_POINTS
+    return Money(cost.get("fixed_minor", 0) + part_minor, amount.currency)
