@@ -152,6 +152,8 @@ class Failover:
         own, can = self._method, accounts.capabilities_of(account.id)
         if account.code in own.alternatives:
             return str(own.alternatives[account.code])
+        if own.stored_token:
+            return ""  # Its PSP keeps it, and the token that made it charges nothing later.
         here = accounts.capabilities_of(own.psp_account_id)
         if own.token == here.bare_method_types.get(own.method_type):
             return can.bare_method_types.get(own.method_type, "")

@@ -110,6 +110,20 @@ def test_a_charge_that_was_not_sent_goes_on_at_the_next_account(
     assert_the_books_agree()
 
 
+def test_a_method_that_its_psp_keeps_is_charged_at_its_account_alone(
+    shop: Shop, second: PspAccount
+) -> None:
+    method = shop.intent(body_of(shop.create())["id"]).payment_method
+    assert method is not None
+    method.stored_token = "pm_card_mastercard"
+    method.save(update_fields=["stored_token"])
+    decline_at(shop, shop.account)
+    answer = shop.create(token=method.public_id, order_id=f"{shop.order_id}-later")
+    assert answer.status == 402
+    [only] = Operation.objects.filter(psp_account__in=(shop.account, second), status="DECLINED")
+    assert (only.psp_account, only.token) == (shop.account, "pm_card_mastercard")
+
+
 @pytest.mark.parametrize(
     "said", ["generic_decline", "do_not_honor", "fraudulent", "stolen_card", "never_seen_before"]
 )
