@@ -31,6 +31,7 @@ _PREFIXES: Final = {
     "dispute": public_ids.DISPUTE,
     "payment_link": public_ids.PAYMENT_LINK,
     "payment_method": public_ids.PAYMENT_METHOD,
+    "setup_intent": public_ids.SETUP_INTENT,
 }
 """Of what may be null in examples."""
 _EXAMPLE_ID: Final = "C7JqXm2Zt4bW9sKd1RfYvA"

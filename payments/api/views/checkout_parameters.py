@@ -305,6 +305,7 @@ CREATE_SESSION: Final = Parameters(
         "wallet_options": REMOVE,
     },
     exclusive=(("amount", "line_items"), ("customer", "customer_email")),
+    at_least_one=(("line_items", "amount", "mode"),),
     checks=(_check_mode, check_lines, _check_plain_amount),
     example={
         "mode": "payment",

@@ -116,6 +116,8 @@ def test_documented_values_are_accepted_and_others_refused(
         given = fitting(parameter, schema["properties"])
         if (route.template, parameter) == ("/v1/checkout/sessions", "amount"):
             others = {"success_url": others["success_url"], "currency": "usd"}
+        if parameter == "setup_intent_data":
+            others = {"success_url": others["success_url"], "mode": "setup"}
         good = send(storefront, route, {**others, **given})
         assert good.status == 200 or good.error["code"] == "resource_missing", (
             f"{parameter}: {good.body!r}"
