@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from payments.models import PspAccount, RoutingRule
+from payments.models import Merchant, PspAccount, RoutingRule
 from payments.services.commands.psp_accounts import change_psp_account, create_psp_account
 from payments.services.psp_gateway.credentials import open_credentials
 from psp_adapters.registry import BadCredentials
@@ -53,8 +53,8 @@ class Command(BaseCommand):
         wanted = settings.SANDBOX_PSP_CREDENTIALS
         _seed_account(ACCOUNT, wanted)
         _seed_account(FURTHER_ACCOUNT, wanted | {"api_key": f"{wanted['api_key']}_2"})
-        _seed_rules()
         merchants = [_merchant(name, fee) for name, fee in MERCHANTS]
+        _seed_rules()
         logins = [_login(SUPERUSER), *(_login(role, role=role) for role in ROLES)]
         _run("staff", "superuser", SUPERUSER)
         self.stdout.write(json.dumps({"merchants": merchants, "logins": logins}))
@@ -75,13 +75,21 @@ def _seed_account(code: str, wanted: dict[str, str]) -> None:
 
 
 def _seed_rules() -> None:
-    """Make the rules, unless this mode has rules already: an operator's are left alone."""
+    """Make the rules for the demo's merchants, and no other's; an operator's are left alone."""
     if RoutingRule.objects.filter(livemode=False).exists():
         return
-    for position, (name, conditions, account, further) in enumerate(RULES, start=1):
+    own = Merchant.objects.filter(name__in=dict(MERCHANTS), test_psp_account__code=ACCOUNT)
+    wanted = [(merchant, rule) for merchant in own.order_by("id") for rule in RULES]
+    for position, (merchant, rule) in enumerate(wanted, start=1):
+        name, conditions, account, further = rule
         targets = {"split": [{"account": account, "share": 100}], "fallback": [further]}
         RoutingRule.objects.create(
-            livemode=False, position=position, name=name, conditions=conditions, targets=targets
+            livemode=False,
+            merchant=merchant,
+            position=position,
+            name=name,
+            conditions=conditions,
+            targets=targets,
         )
 
 

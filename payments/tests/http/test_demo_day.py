@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from payments.models import PaymentIntent, PspAccount
 from payments.services.disputes import sync
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import sweep as recovery_sweep
+from payments.services.routing.rules import RULES_SECONDS
 from payments.tests.http.support.servers import ApiServer
 from payments.tests.http.support.storefront import Storefront
 from payments.tests.support.shop import uuid_of
@@ -102,6 +104,7 @@ def _play(server: ApiServer, psp: SandboxProcess) -> str:
     out, seeded = StringIO(), StringIO()
     call_command("seed_demo", stdout=seeded)
     keys = [each["secret_key"] for each in json.loads(seeded.getvalue())["merchants"]]
+    time.sleep(RULES_SECONDS)  # The server runs already: now it has read the rules of the seed.
     try:
         call_command(
             "play_demo_day",
