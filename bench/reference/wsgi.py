@@ -30,10 +30,15 @@ settings.configure(
         "UNAUTHENTICATED_USER": None,
     },
 )
-die_with_parent()
 
-server = WholeRequests(
-    get_wsgi_application(),
-    threads=platform_processes.API_THREADS,
-    body_within_seconds=environment.REQUEST_WITHIN_SECONDS,
-)
+application = get_wsgi_application()
+
+
+def server() -> WholeRequests:
+    """Return what answers requests; once per worker."""
+    die_with_parent()
+    return WholeRequests(
+        application,
+        threads=platform_processes.API_THREADS,
+        body_within_seconds=environment.REQUEST_WITHIN_SECONDS,
+    )

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from paymentsite.environment import REQUEST_WITHIN_SECONDS
+from paymentsite import web_server
 from paymentsite.launcher import state
 from paymentsite.launcher.ports import HOST
 from paymentsite.launcher.processes import Process
@@ -25,10 +25,6 @@ API_WORKERS = 2
 # Most threads wait for a PSP without a database connection, so there are more of them than
 # connections in the pool.
 API_THREADS = 64
-# Per worker. One that sends nothing holds no thread, only its place among these.
-API_CONNECTIONS = 2048
-# A request waits 8 s for its PSP by default. A stopping server first answers its open requests.
-API_DRAIN_SECONDS = 10
 # Per queue. Jobs that move money have processes of their own, so that no slow job delays them.
 WORKER_PROCESSES = {Queue.MONEY: 2, Queue.ROUTINE: 1}
 # Those with an example consumer (payments.streaming.effects).
@@ -150,21 +146,15 @@ def _web(
     port: int,
     workers: int,
 ) -> Process:
-    header_within_ms = 1000 * int(variables.get("REQUEST_WITHIN_SECONDS") or REQUEST_WITHIN_SECONDS)
     return _python(
         folder,
         name,
-        *("-m", "granian", "--interface", "rsgi", "--http", "1", "--no-ws"),
-        *("--host", host, "--port", str(port), "--workers", str(workers)),
-        *("--backlog", str(API_CONNECTIONS), "--backpressure", str(API_CONNECTIONS)),
-        *("--http1-header-read-timeout", str(header_within_ms), "--http1-buffer-size", "65536"),
-        *("--respawn-failed-workers", "--respawn-interval", "0.5"),
-        *("--workers-kill-timeout", str(API_DRAIN_SECONDS), "--log-level", "error"),
-        "paymentsite.wsgi:server",
+        *("-m", "paymentsite.web_server", "--host", host, "--port", str(port)),
+        *("--workers", str(workers), "paymentsite.wsgi:server"),
         environment={**_environment(folder, variables), "API_THREADS": str(API_THREADS)},
         is_ready=lambda: _healthy(f"http://{_in_url(host)}:{port}/healthz"),
         not_shown=_REQUEST_LINE,
-        stop_within_seconds=API_DRAIN_SECONDS + 2,
+        stop_within_seconds=web_server.DRAIN_SECONDS + 2,
     )
 
 

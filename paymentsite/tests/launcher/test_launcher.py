@@ -40,9 +40,23 @@ def _wait(condition: Callable[[], bool], within_seconds: float = 15) -> bool:
     return True
 
 
+def _lives(process: psutil.Process) -> bool:
+    """Whether it has not ended; a zombie has, even if its parent has not waited for it yet."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended since it was listed
+        return False
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def _all_gone(processes: list[psutil.Process]) -> bool:
-    """Whether all have ended; a zombie has, even if its parent has not waited for it yet."""
-    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+    return not any(_lives(each) for each in processes)
 
 
 # --- run ----------------------------------------------------------------------------------------
@@ -81,7 +95,7 @@ def test_a_killed_launcher_takes_everything_with_it(without_servers: None) -> No
     me = psutil.Process(launcher.pid)
 
     def names() -> set[str]:
-        return {p.name() for p in me.children() if p.status() != psutil.STATUS_ZOMBIE}
+        return {_name(child) for child in me.children() if _lives(child)} - {""}
 
     assert _wait(lambda: len(names()) >= 3), names()
     everything = me.children(recursive=True)
@@ -196,7 +210,9 @@ def test_workers_of_a_killed_api_do_not_go_on_serving(
     api.relay = False
     api.start()
     assert api.pid is not None
-    workers = psutil.Process(api.pid).children()
+    server = psutil.Process(api.pid)
+    assert any("psycopg" in each.path for each in server.memory_maps()), "the workers import it"
+    workers = server.children()
     assert len(workers) >= platform_processes.API_WORKERS
     os.kill(api.pid, signal.SIGKILL)
     try:
