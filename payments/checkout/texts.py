@@ -11,6 +11,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from payments.models import PaymentMethod
+
 _OTHER_CARD: Final = _("Your bank declined the payment. Nothing was taken. Try another card.")
 _OF_DECLINES: Final[dict[str, Promise]] = {
     "authentication_required": _("Your bank wants you to confirm the payment. Please try again."),
@@ -54,6 +56,28 @@ _OF_REFUSED_SETUPS: Final[dict[str, Promise]] = {
     "refused": _("This card cannot be saved. Please ask the shop."),
 }
 """The same in mode `setup`."""
+
+
+_BRANDS: Final = {
+    "amex": "American Express",
+    "cartes_bancaires": "Cartes Bancaires",
+    "diners": "Diners Club",
+    "discover": "Discover",
+    "jcb": "JCB",
+    "mastercard": "Mastercard",
+    "unionpay": "UnionPay",
+    "visa": "Visa",
+}
+
+
+def labels_of_card(method: PaymentMethod) -> dict[str, str]:
+    """How a saved card is named, and when it expires, in the active language."""
+    brand = _BRANDS.get(method.brand, "") or gettext("Card")
+    label = gettext("%(brand)s ending in %(last4)s") % {"brand": brand, "last4": method.last4}
+    if not (method.expiry_month and method.expiry_year):
+        return {"label": label, "expires": ""}
+    date = f"{method.expiry_month:02d}/{method.expiry_year % 100:02d}"
+    return {"label": label, "expires": gettext("Expires %(date)s") % {"date": date}}
 
 
 def text_of_decline(error: dict[str, Any], *, is_setup: bool) -> str:

@@ -22,13 +22,18 @@ from ledger.money import Money
 from payments import public_ids
 from payments.checkout.localization import language_of, localized
 from payments.checkout.responses import guarded, json_answer, page
-from payments.checkout.texts import label_of_button, text_of_decline, text_of_refusal
+from payments.checkout.texts import (
+    label_of_button,
+    labels_of_card,
+    text_of_decline,
+    text_of_refusal,
+)
 from payments.models import CheckoutSession
 from payments.objects.checkout_session import page_url
 from payments.selectors.checkout import session_of_token
 from payments.services.checkout.attempts import CARD, NotCharged
 from payments.services.checkout.page_state import PageState, Shown, state_of
-from payments.services.checkout.paying import offered_methods, pay
+from payments.services.checkout.paying import offered_methods, pay, saved_cards
 from payments.services.checkout.saving import keep, keepable_methods
 from payments.services.psp_gateway.hosted_fields import hosted_fields_of
 from psp_adapters.contract.card_numbers import holds_card_number
@@ -62,7 +67,7 @@ def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
     fields = _fields_of(session, offered[CARD]) if CARD in offered else None
     methods = tuple(each for each in offered if each != CARD or fields is not None)
     context |= _about_payment(session, state, language)
-    context |= {"methods": methods, "fields": fields}
+    context |= {"methods": methods, "fields": fields, "saved": _saved(session, language)}
     if fields is not None:
         context["fields_url"] = f"{fields.url}&{urlencode({'lang': language})}"
     origin = fields.origin if fields is not None else ""
@@ -138,6 +143,14 @@ def _methods_of(session: CheckoutSession) -> dict[str, UUID]:
     return dict.fromkeys(keepable_methods(session), session.setup_intent.psp_account_id)
 
 
+def _saved(session: CheckoutSession, language: str) -> list[dict[str, str]]:
+    """The saved cards that may pay: id and texts. A page that keeps a card asks for a new one."""
+    if session.setup_intent is not None:
+        return []
+    with override(language):
+        return [{"id": each.public_id, **labels_of_card(each)} for each in saved_cards(session)]
+
+
 def _fields_of(session: CheckoutSession, account_id: UUID) -> HostedFields | None:
     """The card fields; None while the PSP cannot be reached: the page says so."""
     try:
@@ -175,7 +188,7 @@ def _chosen(request: HttpRequest) -> dict[str, Any] | None:
     ):
         return None
     return {
-        "method_type": method,
+        "method": method,
         "token": token,
         "attempt": attempt,
         "alternatives": alternatives,

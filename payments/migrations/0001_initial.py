@@ -380,7 +380,7 @@ class Migration(migrations.Migration):
                         ],
                         db_default="unspecified",
                         default="unspecified",
-                        help_text="For the merchant: no method is shown to customers here.",
+                        help_text="Whether the customer is shown it again, on the checkout page too: if `always`.",
                         max_length=11,
                     ),
                 ),

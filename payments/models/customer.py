@@ -112,7 +112,7 @@ class PaymentMethod(WithPublicId, MerchantOwned):
         default="unspecified",
         db_default="unspecified",
         choices=[(each, each) for each in ("always", "limited", "unspecified")],
-        help_text="For the merchant: no method is shown to customers here.",
+        help_text="Whether the customer is shown it again, on the checkout page too: if `always`.",
     )
     network_transaction_id = models.CharField(max_length=128, blank=True, default="", db_default="")
     """The card network's id of the customer's agreement to later payments; the latest one."""

@@ -113,7 +113,7 @@ PAYMENT_METHOD: Final = ObjectType(
         "id": own_id(public_ids.PAYMENT_METHOD),
         "object": named("payment_method"),
         "allow_redisplay": one_of(
-            "Whether your pages may show it to the customer again; kept for you.",
+            "Whether pages may show it to its customer again. The checkout page does if `always`.",
             *("always", "limited", "unspecified"),
             example="unspecified",
         ),

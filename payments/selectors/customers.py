@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 
 from payments.models import Customer, PaymentMethod
@@ -27,6 +29,18 @@ def customers(scope: Scope) -> QuerySet[Customer]:
 
 def payment_methods(scope: Scope) -> QuerySet[PaymentMethod]:
     return scoped(PaymentMethod.objects.all(), scope)
+
+
+def redisplayed_cards(scope: Scope, customer_id: UUID) -> QuerySet[PaymentMethod]:
+    """The cards that the customer's pages may show again, the newest first, with the customer."""
+    rows = payment_methods(scope).select_related("customer").order_by("-id")
+    return rows.filter(
+        customer_id=customer_id,
+        customer__deleted_at__isnull=True,
+        detached_at__isnull=True,
+        method_type="card",
+        allow_redisplay="always",
+    )
 
 
 def one_customer(scope: Scope, public_id: str, *, param: str = "") -> Customer:

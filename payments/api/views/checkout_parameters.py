@@ -43,7 +43,9 @@ NO_SUBSCRIPTIONS: Final = Unsupported("There are no subscriptions here.")
 _ONE_PAGE: Final = Unsupported("The page is always hosted here: remove it.")
 _TYPES_INSTEAD: Final = Unsupported("Use payment_method_types.")
 _TOKEN_OF_PAGE: Final = Unsupported("The page collects the method itself: remove it.")
-_NO_SAVED: Final = Unsupported("The page does not offer saved cards: charge them off_session.")
+_NO_SAVED: Final = Unsupported(
+    "The page offers the saved cards that say allow_redisplay=always: remove it."
+)
 REMOVE: Final = Unsupported("Remove it, or put the data into metadata.")
 _ALL_LINES: Final = 100
 

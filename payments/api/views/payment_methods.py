@@ -128,7 +128,9 @@ def method_data(prefix: str = "") -> Parameters:
                 "token; others need one in the object of this name.",
             ),
             **details,
-            "allow_redisplay": _allow_redisplay("Kept for you: whether your pages may show it."),
+            "allow_redisplay": _allow_redisplay(
+                "Whether pages may show it to its customer again: ours do if `always`."
+            ),
             "billing_details": billing_details(),
             "metadata": Metadata(),
             "radar_options": Unsupported("The operator's settings decide how risk is judged."),
@@ -203,7 +205,9 @@ UPDATE_PAYMENT_METHOD: Final = Parameters(
         "card": Nested(_CHANGEABLE_CARD, description="Refused: a token's card does not change."),
         "expand": Expand("payment_method"),
         "metadata": Metadata(merges=True),
-        "allow_redisplay": _allow_redisplay("Kept for you: whether your pages may show it."),
+        "allow_redisplay": _allow_redisplay(
+            "Whether pages may show it to its customer again: ours do if `always`."
+        ),
         "us_bank_account": _NEW_ONE,
     },
     example={"billing_details": {"email": "ada@example.com"}},

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from payments import public_ids
 from payments.exceptions import (
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
@@ -49,6 +50,15 @@ def require_attempt(session: CheckoutSession, attempt: int) -> None:
     offered = state_of(session).shown in _WITH_FIELDS
     if not offered or attempt > attempts_of(session.subject) + 1:
         raise NotCharged("moved_on")
+
+
+def require_token(token: str) -> None:
+    """Refuse the id of a payment method of ours where the page sends a PSP's token.
+
+    Only those that the page offers may be charged. Raises NotCharged.
+    """
+    if public_ids.decode(public_ids.PAYMENT_METHOD, token) is not None:
+        raise NotCharged("method_not_offered")
 
 
 @contextmanager

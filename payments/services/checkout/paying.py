@@ -11,7 +11,11 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from payments.models import CheckoutSession, PaymentIntent
+from payments import public_ids
+from payments.clock import now_utc
+from payments.models import CheckoutSession, PaymentIntent, PaymentMethod
+from payments.selectors.customers import redisplayed_cards
+from payments.selectors.scope import Scope
 from payments.services.callers.caller import CommandRequest
 from payments.services.checkout.attempts import (
     CARD,
@@ -20,16 +24,22 @@ from payments.services.checkout.attempts import (
     nothing_to_render,
     reasons_of_refusals,
     require_attempt,
+    require_token,
     return_url_of,
 )
 from payments.services.commands import Confirmation, confirm_intent
 from payments.services.commands.payment_methods import MethodDetails, NewMethod
-from payments.services.commands.routed_methods import account_ids_for
+from payments.services.commands.routed_methods import account_ids_for, may_charge
 from payments.services.commands.setup_checks import default_types
 from payments.services.psp_gateway import accounts
 
 _METHODS_OF_ONE_CURRENCY: Final = {"ideal": "EUR"}
 """Types that banks of one currency area offer: the page shows them for it alone."""
+
+_SAVED_CARDS_MAX: Final = 20
+"""A page is no archive: older ones are left out."""
+_NEVER: Final = 9999
+"""The year in which a card expires of which the PSP says none."""
 
 
 def offered_methods(session: CheckoutSession) -> dict[str, UUID]:
@@ -64,10 +74,33 @@ def _shows(account_id: UUID, method_type: str, intent: PaymentIntent) -> bool:
     return can.hosted_fields if method_type == CARD else method_type in can.bare_method_types
 
 
+def saved_cards(session: CheckoutSession) -> tuple[PaymentMethod, ...]:
+    """The cards that the page offers its customer by brand and last digits, the default one first.
+
+    Those that the merchant lets its pages show (`allow_redisplay=always`), that have not expired,
+    and that can be charged for this payment now.
+    """
+    intent, today = session.payment, now_utc()
+    if intent.customer_id is None or CARD not in intent.payment_method_types:
+        return ()
+    scope = Scope(session.merchant_id, session.livemode)
+    shown = [
+        each
+        for each in redisplayed_cards(scope, intent.customer_id)[:_SAVED_CARDS_MAX]
+        if (each.expiry_year or _NEVER, each.expiry_month or 0) >= (today.year, today.month)
+        and may_charge(each, intent, session.merchant)
+    ]
+    return tuple(sorted(shown, key=lambda each: each.id != _default_of(each)))
+
+
+def _default_of(method: PaymentMethod) -> UUID | None:
+    return method.customer.default_payment_method_id if method.customer is not None else None
+
+
 def pay(
     session: CheckoutSession,
     *,
-    method_type: str,
+    method: str,
     token: str,
     attempt: int,
     request_id: str,
@@ -75,29 +108,44 @@ def pay(
 ) -> None:
     """Charge the session's payment once for this attempt; the rows say afterwards what came of it.
 
-    `alternatives` are tokens of the same method at other accounts, by the account's code.
+    `method` is a type of `offered_methods`, or the id of one of `saved_cards`. `alternatives` are
+    tokens of the same method at other accounts, by the account's code.
 
     Raises NotCharged if nothing was charged, and never anything else for what a customer, another
     tab or the PSP may do.
     """
-    offered = offered_methods(session)
-    if method_type not in offered or (method_type == CARD) != bool(token):
-        raise NotCharged("method_not_offered")
-    require_attempt(session, attempt)
-    method: str | NewMethod = token
     others = dict(sorted((alternatives or {}).items()))
-    if not token or others:
-        method = NewMethod(
-            method_type=method_type, token=token, details=MethodDetails(), alternatives=others
-        )
-    chosen = " ".join((method_type, token, *(f"{code}={each}" for code, each in others.items())))
+    named, account_id = _named(session, method, token, others)
+    require_attempt(session, attempt)
+    chosen = " ".join((method, token, *(f"{code}={each}" for code, each in others.items())))
     caller = caller_of_page(session, chosen, attempt=attempt, request_id=request_id)
-    at = accounts.psp_account_of(offered[method_type])
+    at = accounts.psp_account_of(account_id)
     request = CommandRequest(replace(caller, psp_account=at), render=nothing_to_render)
     with reasons_of_refusals():
         confirm_intent(
             request,
             intent_id=session.payment.id,
-            payment_method=method,
+            payment_method=named,
             confirmation=Confirmation(return_url=return_url_of(session)),
         )
+
+
+def _named(
+    session: CheckoutSession, method: str, token: str, alternatives: Mapping[str, str]
+) -> tuple[str | NewMethod, UUID]:
+    """What is to be charged, and the account where the charge begins. Raises NotCharged."""
+    if public_ids.decode(public_ids.PAYMENT_METHOD, method) is not None:
+        saved = next((each for each in saved_cards(session) if each.public_id == method), None)
+        if saved is None or token or alternatives:
+            raise NotCharged("method_not_offered")
+        return saved.public_id, saved.psp_account_id
+    offered = offered_methods(session)
+    if method not in offered or (method == CARD) != bool(token):
+        raise NotCharged("method_not_offered")
+    require_token(token)
+    if token and not alternatives:
+        return token, offered[method]
+    new = NewMethod(
+        method_type=method, token=token, details=MethodDetails(), alternatives=alternatives
+    )
+    return new, offered[method]

@@ -11,6 +11,7 @@ from payments.services.checkout.attempts import (
     nothing_to_render,
     reasons_of_refusals,
     require_attempt,
+    require_token,
     return_url_of,
 )
 from payments.services.commands import confirm_setup_intent
@@ -26,18 +27,21 @@ def keepable_methods(session: CheckoutSession) -> tuple[str, ...]:
 
 
 def keep(
-    session: CheckoutSession, *, method_type: str, token: str, attempt: int, request_id: str
+    session: CheckoutSession, *, method: str, token: str, attempt: int, request_id: str
 ) -> None:
     """Have the PSP verify the card once for this attempt; the rows say what came of it.
+
+    `method` is a type of `keepable_methods`.
 
     Raises NotCharged if nothing was done, and never anything else for what a customer, another
     tab or the PSP may do.
     """
-    if method_type not in keepable_methods(session) or not token:
+    if method not in keepable_methods(session) or not token:
         raise NotCharged("method_not_offered")
+    require_token(token)
     require_attempt(session, attempt)
     request = CommandRequest(
-        caller_of_page(session, f"{method_type} {token}", attempt=attempt, request_id=request_id),
+        caller_of_page(session, f"{method} {token}", attempt=attempt, request_id=request_id),
         render=nothing_to_render,
     )
     with reasons_of_refusals():

@@ -86,6 +86,14 @@ def account_ids_for(
     return tuple(each.account.id for each in route.candidates or (route.first,))
 
 
+def may_charge(method: PaymentMethod, intent: PaymentIntent, merchant: Merchant) -> bool:
+    """Could a saved method be charged for a stored payment now, at the account that made it?"""
+    own = own_account_id(merchant, livemode=intent.livemode) or method.psp_account_id
+    subject = _subject(intent, merchant, livemode=intent.livemode, own=own)
+    account = accounts.psp_account_of(method.psp_account_id)
+    return unsuitable(account, _with_facts(subject, (method,))) is None
+
+
 def _with_facts(subject: RoutingSubject, methods: Methods) -> RoutingSubject:
     method = methods[0]
     bound = frozenset(each.psp_account_id for each in methods)

@@ -16,6 +16,7 @@ from payments.tests.http.support.checkout import (
     Customer,
     open_session,
     started_browser,
+    take_shot,
     why_no_browser,
 )
 from payments.tests.http.support.storefront import Storefront, new_order
@@ -115,6 +116,32 @@ def test_a_card_saved_on_the_page_is_charged_later_without_its_customer(
         }
     )
     assert paid.status == "succeeded"
+    assert storefront.effects() == SALE
+
+
+@pytest.mark.parametrize(("locale", "other"), [("en", "Another card"), ("de", "Andere Karte")])
+def test_a_saved_card_pays_by_keyboard_and_another_one_can_be_entered(
+    storefront: Storefront, new_customer: Callable[..., Customer], locale: str, other: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    api = storefront.stripe.v1
+    customer = api.customers.create({"name": "Ada"})
+    card = api.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    api.payment_methods.update(card.id, {"allow_redisplay": "always"})
+    session = open_session(storefront, customer=customer.id, locale=locale)
+    tab = new_customer().open(session.url)
+    saved = tab.page.get_by_role("radio", name="4242")
+    assert saved.is_checked()
+    assert not tab.page.locator("#fields").is_visible()
+    saved.press("ArrowDown")
+    assert tab.page.get_by_role("radio", name=other).is_checked()
+    tab.page.frame_locator("#fields").locator("#number").wait_for(state="visible")
+    found = axe.run(tab.page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    take_shot(tab.page, f"saved-{locale}")
+    tab.page.get_by_role("radio", name=other).press("ArrowUp")
+    saved.press("Enter")
+    tab.is_at_shop()
     assert storefront.effects() == SALE
 
 

@@ -131,6 +131,12 @@ class Tab:
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
+def take_shot(page: Any, name: str) -> None:
+    """Keep a picture of the page, if the environment names a folder for them: `BROWSER_SHOTS`."""
+    if folder := os.environ.get("BROWSER_SHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
 def open_session(storefront: Storefront, **more: Any) -> stripe.checkout.Session:
     """A session of a new order of two books, 12.50 EUR."""
     storefront.order_id = new_order()
