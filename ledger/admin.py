@@ -23,7 +23,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
-from ledger import dispute_rules, posting_rules, selectors
+from ledger import dispute_rules, posting_rules, selectors, settlement_rules
 from ledger.chart import CHART, PSP_RECEIVABLE, AccountRef
 from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
 from ledger.money import CURRENCY_EXPONENTS, Money
@@ -82,7 +82,7 @@ class _PspAccountFilter(DropdownFilter):  # type: ignore[misc]
 _RULES = sorted(
     {
         each.name
-        for module in (posting_rules, dispute_rules)
+        for module in (posting_rules, dispute_rules, settlement_rules)
         for each in vars(module).values()
         if isinstance(each, Rule)
     }

@@ -80,6 +80,8 @@ DISPUTE_HELD: Final = ChartLine(2300, "dispute_held", _MERCHANT, _C, _REAL, open
 """The merchant's money that is held back until a chargeback is decided."""
 PLATFORM_FEE_INCOME: Final = ChartLine(4100, "platform_fee_income", _PLATFORM, _C, _REAL)
 """What the platform earns; one account per currency."""
+PROCESSING_FEE: Final = ChartLine(5110, "processing_fee", _PSP, _D, _REAL)
+"""What the PSP charges us for charges and refunds."""
 DISPUTE_FEE: Final = ChartLine(5130, "dispute_fee", _PSP, _D, _REAL)
 """What the PSP charges us for disputes, less what merchants pay of it."""
 CHARGEBACK_LOSS: Final = ChartLine(5200, "chargeback_loss", _PLATFORM, _D, _REAL)
@@ -99,7 +101,7 @@ CHART: Final[dict[int, ChartLine]] = {
     line.code: line
     for line in (
         *(PSP_RECEIVABLE, PSP_BALANCE, DISPUTE_RECEIVABLE, MERCHANT_PAYABLE, REFUND_IN_FLIGHT),
-        *(DISPUTE_HELD, PLATFORM_FEE_INCOME, DISPUTE_FEE, CHARGEBACK_LOSS),
+        *(DISPUTE_HELD, PLATFORM_FEE_INCOME, PROCESSING_FEE, DISPUTE_FEE, CHARGEBACK_LOSS),
         *(AUTH_HELD, AUTH_CONTRA, DISPUTE_EXPOSURE, DISPUTE_EXPOSURE_CONTRA),
     )
 }

@@ -34,6 +34,8 @@ class EntryType(StrEnum):
     FEE = "fee"
     EXCESS = "excess"
     """Duplicate charges and their reversal: apart from the payment's own hold and money."""
+    SETTLEMENT = "settlement"
+    """What the PSP added to our balance with it, or took from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

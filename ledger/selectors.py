@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -203,7 +203,7 @@ _BOOKED: Final = """
      WHERE t.payment_id = ANY (%s::uuid[])
      ORDER BY t.payment_id, t.id"""
 _DIMENSIONS: Final = """
-    SELECT DISTINCT e.payment_id, t.source_id, a.code, a.dimension
+    SELECT DISTINCT e.payment_id, t.source_type, t.source_id, a.code, a.dimension
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id
@@ -234,10 +234,19 @@ def booked_rules(payment_ids: Collection[UUID]) -> list[BookedRule]:
     return [BookedRule(*row) for row in rows]
 
 
-def dimensions_of(payment_ids: Collection[UUID]) -> list[tuple[UUID, UUID, int, str]]:
-    """Whose accounts the entries of these payments are on: payment, source, code, dimension."""
-    rows = statements.execute(_DIMENSIONS, [list(payment_ids)])
-    return [(payment_id, source_id, *of_account) for payment_id, source_id, *of_account in rows]
+class Dimension(NamedTuple):
+    """Whose account some entries of a payment are on."""
+
+    payment_id: UUID
+    source_type: str
+    source_id: UUID
+    code: int
+    dimension: str
+
+
+def dimensions_of(payment_ids: Collection[UUID]) -> list[Dimension]:
+    """Whose accounts the entries of these payments are on, each once."""
+    return [Dimension(*row) for row in statements.execute(_DIMENSIONS, [list(payment_ids)])]
 
 
 @dataclass(frozen=True, slots=True)

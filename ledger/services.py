@@ -1,12 +1,14 @@
-"""The only writer of the books: `post`, and the job that takes balance snapshots.
+"""The only writers of the books: `post`, `post_many`, and the job that takes balance snapshots.
 
-What to post is decided by the caller, by the rules in posting_rules and dispute_rules.
+What to post is decided by the caller, by the rules in posting_rules, dispute_rules and
+settlement_rules.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -87,6 +89,22 @@ _TAKE_SNAPSHOTS: Final = """
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM taken), (SELECT id FROM batch ORDER BY id DESC LIMIT 1)"""
+# The same for several sources: what differs from source to source comes with each transaction.
+_INSERT_TRANSACTIONS_OF_MANY: Final = """
+    INSERT INTO ledger_transaction
+        (id, rule, source_type, source_id, payment_id, merchant_id, psp_account, effective_date,
+         posted_at)
+    SELECT t.id, t.rule, t.source_type, t.source_id, t.payment_id, t.merchant_id, t.psp_account,
+           t.effective_date, %s::timestamptz
+      FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::uuid[],
+                  %s::text[], %s::date[])
+        AS t (id, rule, source_type, source_id, payment_id, merchant_id, psp_account,
+              effective_date)"""
+_INSERT_ENTRIES_OF_MANY: Final = """
+    INSERT INTO ledger_entry
+        (transaction_id, payment_id, account_id, direction, amount_minor, currency, entry_type)
+    SELECT e.* FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::bigint[],
+                           %s::text[], %s::text[]) AS e"""
 _ACCOUNTS_PER_STATEMENT: Final = 500
 # A tail of this length is read in well under a millisecond; shorter ones need no snapshot.
 _TAIL_ENTRIES_MIN: Final = 1_000
@@ -94,10 +112,28 @@ _TAIL_ENTRIES_MAX: Final = 50_000
 SNAPSHOT_SECONDS: Final = 5.0
 """Of one run of the job."""
 
+_POST_MANY: Final = f"WITH written AS ({_INSERT_TRANSACTIONS_OF_MANY}) {_INSERT_ENTRIES_OF_MANY}"
+_POST_MANY_WITH_ACCOUNTS: Final = (
+    f"WITH accounts AS ({_INSERT_ACCOUNTS}), written AS ({_INSERT_TRANSACTIONS_OF_MANY}) "
+    f"{_INSERT_ENTRIES_OF_MANY}"
+)
 _POST: Final = f"WITH written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
 _POST_WITH_ACCOUNTS: Final = (
     f"WITH accounts AS ({_INSERT_ACCOUNTS}), written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePostings:
+    """What one source books, each rule once; see `post_many`."""
+
+    source_type: str
+    source_id: UUID
+    payment_id: UUID | None
+    merchant_id: UUID | None
+    psp_account: str
+    effective_date: date
+    postings: tuple[Posting, ...]
 
 
 def post(
@@ -147,10 +183,51 @@ def post(
     try:
         statements.execute(_POST_WITH_ACCOUNTS if unknown else _POST, params)
     except IntegrityError as error:
-        raise _refusal(error, source_type, source_id) from error
+        raise _refusal(error, f"{source_type} {source_id}") from error
     if unknown:
         transaction.on_commit(lambda: _known_accounts.update(unknown))
     return ids
+
+
+def post_many(sources: Sequence[SourcePostings]) -> None:
+    """Write what several sources book in the caller's transaction, in one statement.
+
+    Accounts that do not exist yet are opened. Refuses what `post` refuses, and ValueError for a
+    reversal or a posting that is available later: those belong to one source.
+    """
+    if not connection.in_atomic_block:
+        raise OutsideTransaction("post_many() belongs into the transaction of what it describes")
+    rows = [(new_row_id(), source, each) for source in sources for each in source.postings]
+    if not rows:
+        return
+    if any(posting.reverses or posting.available_on for _, _, posting in rows):
+        raise ValueError("a reversal, or a posting that is available later, is posted by post()")
+    lines = [(id, line) for id, _, posting in rows for line in posting.lines]
+    unknown = {ref.id: ref for _, line in lines if (ref := line.account).id not in _known_accounts}
+    params: list[Any] = [
+        datetime.now(UTC),
+        _array([id for id, _, _ in rows]),
+        _array([posting.rule for _, _, posting in rows]),
+        _array([source.source_type for _, source, _ in rows]),
+        _array([source.source_id for _, source, _ in rows]),
+        _array([source.payment_id or "NULL" for _, source, _ in rows]),
+        _array([source.merchant_id or "NULL" for _, source, _ in rows]),
+        _quoted_array([source.psp_account for _, source, _ in rows]),
+        _array([source.effective_date for _, source, _ in rows]),
+        _array([id for id, _ in lines]),
+        _array(
+            [source.payment_id or "NULL" for _, source, each in rows for _ in each.lines],
+        ),
+        *_entry_columns(lines)[1:],
+    ]
+    if unknown:
+        params = _account_columns(unknown) + params
+    try:
+        statements.execute(_POST_MANY_WITH_ACCOUNTS if unknown else _POST_MANY, params)
+    except IntegrityError as error:
+        raise _refusal(error, f"one of {len(sources)} sources") from error
+    if unknown:
+        transaction.on_commit(lambda: _known_accounts.update(unknown))
 
 
 def take_snapshot(*, tail_entries_min: int = _TAIL_ENTRIES_MIN) -> int:
@@ -222,10 +299,10 @@ def _account_columns(accounts: dict[UUID, AccountRef]) -> list[str]:
     ]
 
 
-def _refusal(error: IntegrityError, source_type: str, source_id: UUID) -> Exception:
+def _refusal(error: IntegrityError, source: str) -> Exception:
     constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
     if constraint in _POSTED_ONCE:
-        return AlreadyPosted(f"{source_type} {source_id}: {constraint}")
+        return AlreadyPosted(f"{source}: {constraint}")
     if "ledger_unknown_account" in str(error):
         # The database lost accounts this process had seen (a restore): learn them afresh.
         forget_known_accounts()

@@ -29,8 +29,6 @@ class LineStatus(StrEnum):
     """No attempt to match it yet."""
     FAILING = "failing"
     """An attempt failed; it is repeated later."""
-    KNOWN = "known"
-    """An operation of ours agrees with it; its settlement is not booked."""
     MATCHED = "matched"
     """Ledger transactions of ours equal it, to the minor unit."""
     DEAD = "dead"
@@ -48,9 +46,8 @@ REPORT_TRANSITIONS: Final[Table] = {
 REPORT_INITIAL: Final = frozenset({R.STORED})
 
 LINE_TRANSITIONS: Final[Table] = {
-    L.OPEN: frozenset({L.FAILING, L.KNOWN, L.MATCHED, L.DEAD}),
-    L.FAILING: frozenset({L.OPEN, L.KNOWN, L.MATCHED, L.DEAD}),
-    L.KNOWN: frozenset(),
+    L.OPEN: frozenset({L.FAILING, L.MATCHED, L.DEAD}),
+    L.FAILING: frozenset({L.OPEN, L.MATCHED, L.DEAD}),
     L.MATCHED: frozenset(),
     L.DEAD: frozenset({L.OPEN}),
 }

@@ -32,7 +32,6 @@ from reconciliation.states import LineStatus
 _STATUS_LABELS = {
     "open": "info",
     "failing": "warning",
-    "known": "success",
     "matched": "success",
     "dead": "danger",
 }

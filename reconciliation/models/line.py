@@ -67,7 +67,7 @@ class SettlementLine(MachineModel):
     operation = models.ForeignKey(
         Operation, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
     )
-    """Of a known line of a charge or refund."""
+    """Of a matched line of a charge or refund."""
     accounted_at = models.DateTimeField(null=True, blank=True)
     stored_at = models.DateTimeField()
 
@@ -85,15 +85,13 @@ class SettlementLine(MachineModel):
                 )
                 | models.Q(status=S.DEAD, accounted_at__isnull=True, next_attempt_at__isnull=True)
                 | models.Q(
-                    status__in=[S.KNOWN, S.MATCHED],
-                    accounted_at__isnull=False,
-                    next_attempt_at__isnull=True,
+                    status=S.MATCHED, accounted_at__isnull=False, next_attempt_at__isnull=True
                 ),
                 name="line_waits_or_is_done",
             ),
             models.CheckConstraint(
                 condition=models.Q(status=S.MATCHED, dispute__isnull=False, operation__isnull=True)
-                | models.Q(status=S.KNOWN, dispute__isnull=True, operation__isnull=False)
+                | models.Q(status=S.MATCHED, dispute__isnull=True, operation__isnull=False)
                 | models.Q(
                     status__in=[S.OPEN, S.FAILING, S.DEAD],
                     dispute__isnull=True,
@@ -161,10 +159,6 @@ class SettlementLine(MachineModel):
     def match(self) -> None:
         """Ledger transactions of ours equal it."""
 
-    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.KNOWN), target=S.KNOWN)
-    def know(self) -> None:
-        """An operation of ours agrees with it."""
-
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.FAILING), target=S.FAILING)
     def fail(self) -> None:
         """An attempt failed; it is repeated."""
@@ -179,7 +173,10 @@ class SettlementLine(MachineModel):
 
 
 class SettlementMatch(models.Model):
-    """A ledger transaction that a line matches. No other line can match the same one."""
+    """A ledger transaction of a dispute that a line matches. No other line can match the same one.
+
+    What a line of a charge or refund books itself names the line as its source.
+    """
 
     application_rights = ("select", "insert")
 

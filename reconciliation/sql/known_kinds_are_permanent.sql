@@ -3,5 +3,5 @@
 
 CREATE TRIGGER permanent_kind BEFORE UPDATE OF kind ON reconciliation_settlement_line FOR EACH ROW
     WHEN (OLD.kind IS DISTINCT FROM NEW.kind
-          AND (OLD.kind <> 'unknown' OR OLD.status IN ('known', 'matched')))
+          AND (OLD.kind <> 'unknown' OR OLD.status = 'matched'))
     EXECUTE FUNCTION refuse_permanent('kind');

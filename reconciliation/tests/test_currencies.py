@@ -62,7 +62,7 @@ def test_a_payment_is_the_same_money_everywhere(
     settling.take_in()
 
     [line] = settling.lines(kind="charge")
-    assert (line.gross_minor, line.currency, line.status) == (minor, currency, "known")
+    assert (line.gross_minor, line.currency, line.status) == (minor, currency, "matched")
     assert [each["amount_minor"] for each in settling.shop.effects()] == [minor_at_the_psp] * 2
     assert LedgerEntry.objects.filter(currency=currency, amount_minor=minor).exists()
     console = log_in(is_superuser=True)

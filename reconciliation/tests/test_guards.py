@@ -87,7 +87,7 @@ def test_no_line_is_matched_to_a_transaction_of_another_amount(settled: Settling
                 SettlementMatch.objects.create(line=line, transaction_id=each, matched_at=now_utc())
             line.match()
             line.accounted_at, line.next_attempt_at = now_utc(), None
-            line.save(update_fields=SETTLED)
+            line.save(update_fields=[*SETTLED, "dispute_id"])
         line = SettlementLine.objects.get(pk=line.pk)
         line.dispute_id = settled.lines(kind="dispute")[0].dispute_id
     assert money_rows() == before
@@ -108,7 +108,7 @@ def test_no_line_is_matched_to_a_transaction_of_another_dispute(settled: Settlin
         )
         line.match()
         line.accounted_at, line.next_attempt_at = now_utc(), None
-        line.save(update_fields=SETTLED)
+        line.save(update_fields=[*SETTLED, "dispute_id"])
 
 
 @pytest.mark.parametrize("odd", ["another amount", "another sign", "only a hold"])
@@ -126,7 +126,7 @@ def test_no_line_is_matched_to_an_operation_of_another_movement(
     line = unmatched(settled)["charge"]
     assert (line.kind, line.gross_minor) == ("charge", 25_000)
     with pytest.raises(IntegrityError, match="line_differs_from_operation"), transaction.atomic():
-        line.know()
+        line.match()
         line.operation_id = operation.id
         line.accounted_at, line.next_attempt_at = now_utc(), None
         line.save(update_fields=[*SETTLED, "operation_id"])

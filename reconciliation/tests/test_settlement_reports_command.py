@@ -31,7 +31,7 @@ def test_fetch_matches_every_report_and_prints_the_result(settling: Settling) ->
     told = output_of(fetch=True, check=True)
     assert "1 new reports" in told
     assert "3 lines attempted" in told
-    assert f"{settling.shop.account.code} {name} read, 3 lines (3 new: 1 known, 2 matched)" in told
+    assert f"{settling.shop.account.code} {name} read, 3 lines (3 new: 3 matched)" in told
     assert "1 settlement reports" in told
     assert "everything is here, read and explained" in told
     assert "0 new reports" in output_of(fetch=True)

@@ -34,8 +34,18 @@ def settle(cluster: Cluster, *, time_factor: float) -> None:
 def lines_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every stored settlement line."""
     return connection.execute(
-        "SELECT identity, kind, status, gross_minor, fee_minor, last_error "
+        "SELECT identity, kind, status, currency, gross_minor, fee_minor, last_error "
         "FROM reconciliation_settlement_line ORDER BY id"
+    ).fetchall()
+
+
+def balances_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per currency what is booked as settled by PSPs, and as not settled yet: debits - credits."""
+    return connection.execute(
+        "SELECT a.code, a.currency, "
+        "sum(CASE e.direction WHEN 'D' THEN e.amount_minor ELSE -e.amount_minor END) AS minor "
+        "FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id "
+        "WHERE a.code IN (1100, 1110, 2200) GROUP BY a.code, a.currency"
     ).fetchall()
 
 

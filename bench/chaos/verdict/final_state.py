@@ -22,7 +22,7 @@ from bench.chaos.load.http_client import HttpClient
 from bench.chaos.load.requests import seen_of
 from bench.chaos.load.webhook_receiver import ReceivedWebhook
 from bench.chaos.platform.cluster import Cluster
-from bench.chaos.platform.settlement import disputes_of, lines_of
+from bench.chaos.platform.settlement import balances_of, disputes_of, lines_of
 from payments import public_ids
 
 _READERS = 6
@@ -60,6 +60,8 @@ class FinalState:
     """References of open operations when the time to converge was over."""
     lines: list[dict[str, Any]] = field(default_factory=list)
     """Of settlement reports, as we hold them."""
+    balances: list[dict[str, Any]] = field(default_factory=list)
+    """Of the accounts that settlement changes, per currency."""
     disputes: list[dict[str, Any]] = field(default_factory=list)
     """As we know them."""
     disputes_at_psp: list[dict[str, Any]] = field(default_factory=list)
@@ -194,6 +196,7 @@ def _read_database(url: str, truth: FinalState) -> None:
             "FROM payments_psp_notification ORDER BY id"
         ).fetchall()
         truth.lines, truth.disputes = lines_of(connection), disputes_of(connection)
+        truth.balances = balances_of(connection)
         cases = connection.execute(
             "SELECT operation_id FROM payments_case WHERE kind = 'not_carried_out'"
         ).fetchall()

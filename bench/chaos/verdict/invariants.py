@@ -323,13 +323,14 @@ def notifications_are_taken_in(judged: Evidence) -> Iterator[Violation]:
 
 
 def the_report_is_explained(judged: Evidence) -> Iterator[Violation]:
-    """I13: every line of the PSP's report is something of ours, and every chargeback is here."""
+    """I13: every line of the PSP's report is booked, and every chargeback is here."""
     truth = judged.truth
     for order, text in breaks_of(
         effects=truth.effects,
         lines=truth.lines,
         disputes_there=truth.disputes_at_psp,
         disputes_here=truth.disputes,
+        balances=truth.balances,
     ):
         yield Violation("I13", text, order=order)
 

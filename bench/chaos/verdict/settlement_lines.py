@@ -1,8 +1,8 @@
 """Compares the PSP's settlement report with what we recorded, to the minor unit. Pure.
 
-I13 as far as the product has it: every line is an operation or ledger transactions of ours, and
-every chargeback is here, with its money where the PSP has it. That settlement itself is booked is
-yet to come.
+I13: every line is ledger transactions of ours, and every chargeback is here, with its money where
+the PSP has it. With everything settled, our balance at the PSP (1110) is the net of all lines, and
+nothing is left that was captured or refunded and not settled (1100, 2200).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def breaks_of(
     lines: Sequence[Row],
     disputes_there: Sequence[Row],
     disputes_here: Sequence[Row],
+    balances: Sequence[Row],
 ) -> Iterator[tuple[str, str]]:
     """Everything that is not explained: (order, what)."""
     moved = [effect for effect in effects if effect["kind"] in _GROSS]
@@ -45,7 +46,7 @@ def breaks_of(
         if line is None:
             yield effect["order_id"], f"no line reports {what}"
             continue
-        if line["status"] not in ("known", "matched"):
+        if line["status"] != "matched":
             yield effect["order_id"], f"{what} is {line['status']}: {line['last_error'] or '-'}"
         if line["gross_minor"] != _GROSS[effect["kind"]] * effect["amount_minor"]:
             yield effect["order_id"], f"the line of {what} says {line['gross_minor']}"
@@ -55,6 +56,19 @@ def breaks_of(
         if count > 1:
             yield "", f"the line {identity} is here {count} times"
     yield from _breaks_of_disputes(disputes_there, disputes_here)
+    yield from _breaks_of_balances(lines, balances)
+
+
+def _breaks_of_balances(lines: Sequence[Row], balances: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    nets: Counter[str] = Counter()
+    for line in lines:
+        nets[line["currency"]] += line["gross_minor"] - line["fee_minor"]
+    booked = {(row["code"], row["currency"]): int(row["minor"]) for row in balances}
+    for code, currency in sorted({*booked, *((1110, each) for each in nets)}):
+        expected = nets[currency] if code == 1110 else 0
+        if booked.get((code, currency), 0) != expected:
+            found = booked.get((code, currency), 0)
+            yield "", f"account {code} is {found} {currency}, by the report it is {expected}"
 
 
 def _breaks_of_disputes(there: Sequence[Row], here: Sequence[Row]) -> Iterator[tuple[str, str]]:

@@ -107,9 +107,10 @@ def line(seq: int, **content: Any) -> dict[str, Any]:
     return {
         "identity": f"sln_{seq}",
         "kind": "charge",
-        "status": "known",
+        "status": "matched",
         "gross_minor": 100,
         "fee_minor": 0,
+        "currency": "USD",
         "last_error": "",
     } | content
 
@@ -131,6 +132,7 @@ def sound() -> FinalState:
         records=[answer(type="invoke", status=0, seen={}, body_sha256=""), answer()],
         effects=[effect("authorize", seq=1), effect("capture", seq=2)],
         lines=[line(2)],
+        balances=[{"code": 1110, "currency": "USD", "minor": 100}],
         calls=[call()],
         intents={"pi_1": shown()},
         operations=[operation()],

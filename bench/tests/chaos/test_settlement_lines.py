@@ -17,9 +17,15 @@ def line(seq: int, gross_minor: int, **content: Any) -> dict[str, Any]:
     return {
         "identity": f"sln_{seq}",
         "status": "matched",
+        "currency": "USD",
         "gross_minor": gross_minor,
+        "fee_minor": 0,
         "last_error": "",
     } | content
+
+
+def psp_balance(minor: int, code: int = 1110) -> dict[str, Any]:
+    return {"code": code, "currency": "USD", "minor": minor}
 
 
 def day() -> dict[str, list[dict[str, Any]]]:
@@ -33,7 +39,8 @@ def day() -> dict[str, list[dict[str, Any]]]:
             effect(5, "dispute_reversed"),
             effect(6, "void"),
         ],
-        "lines": [line(2, 7, status="known"), line(3, -7), line(4, 0), line(5, 7)],
+        "lines": [line(2, 7, fee_minor=1), line(3, -7), line(4, 0, fee_minor=3), line(5, 7)],
+        "balances": [{"code": 1100, "currency": "USD", "minor": 0}, psp_balance(3)],
         "disputes_there": [{"id": "d1", "order_id": "o", "status": "won", "amount_minor": 7}],
         "disputes_here": [{"psp_dispute_id": "d1", "status": "won", "amount_minor": 7}],
     }
@@ -60,8 +67,20 @@ def test_a_line_too_few_too_many_twice_or_of_another_amount_is_a_break() -> None
     ):
         spoiled = day()
         change(spoiled["lines"])
-        [(_, text)] = breaks_of(**spoiled)
+        (_, text), (_, balance) = breaks_of(**spoiled)
         assert told in text
+        assert balance.startswith("account 1110 is 3 USD, by the report it is ")
+
+
+@pytest.mark.parametrize("balance", [psp_balance(4), psp_balance(7, 1100), psp_balance(-7, 2200)])
+def test_a_balance_that_the_report_does_not_explain_is_a_break(balance: dict[str, Any]) -> None:
+    spoiled = day()
+    spoiled["balances"] = [
+        *(row for row in spoiled["balances"] if row["code"] != balance["code"]),
+        balance,
+    ]
+    [(_, text)] = breaks_of(**spoiled)
+    assert text.startswith(f"account {balance['code']} is {balance['minor']} USD")
 
 
 @pytest.mark.parametrize(

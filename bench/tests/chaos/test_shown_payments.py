@@ -63,6 +63,7 @@ def reversed_later(**content: Any) -> FinalState:
     truth.events.append(truth.events[0] | {"id": "evt_3", "seq": 3, "type": "charge.failed"})
     truth.intents["pi_1"] = shown(received=0) | content
     truth.lines += [truth.lines[0] | {"identity": "sln_3", "gross_minor": -100}]
+    truth.balances = []
     return truth
 
 

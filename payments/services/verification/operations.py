@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+from ledger import settlement_rules
 from ledger.exceptions import LedgerError
 from ledger.money import Money
 from ledger.selectors import BookedRule, booked_rules, dimensions_of
 from payments.models import Dispute, Operation, PaymentIntent, PspAccount, Refund, books_of
 from payments.services.outcomes import bookings
+from payments.services.outcomes.duplicate_charges import excess_left
 from payments.services.outcomes.payment_state import asked_to_hold_minor
 from payments.states import OperationStatus, RefundStatus
 from psp_adapters.contract.operations import OperationKind
@@ -102,13 +104,14 @@ def _of_sources(
 ) -> Iterator[str]:
     """A ledger transaction is of the payment's merchant, has a source, and is in its currency.
 
-    The source is an operation or a dispute of the payment.
+    The source is an operation or a dispute of the payment, or a settlement line: that is of no
+    merchant. Lines are compared with what they booked where they are known (reconciliation).
     """
     known = {operation.id for operation in operations}
     currencies = {intent.currency, *(operation.currency for operation in operations)}
     for row in booked:
         name, source = f"{intent.public_id}: {row.rule} is booked", _source_of(row)
-        if row.merchant_id != intent.merchant_id:
+        if row.merchant_id != (None if source == settlement_rules.SOURCE else intent.merchant_id):
             yield f"{name} for another merchant"
         if row.currency not in currencies:
             yield f"{name} in {row.currency}, and none of its operations is"
@@ -116,7 +119,7 @@ def _of_sources(
             yield f"{name} for an operation that it does not have"
         if source == "dispute" and (intent.id, row.source_id) not in disputes:
             yield f"{name} for a dispute that it does not have"
-        if source not in (*_SOURCES, "dispute"):
+        if source not in (*_SOURCES, "dispute", settlement_rules.SOURCE):
             yield f"{name} for a {row.source_type!r}, for which nothing is booked"
 
 
@@ -199,6 +202,7 @@ def _of_role(
     if charge.excess_minor != authorized_minor:
         stored, found = (Money(m, charge.currency) for m in (charge.excess_minor, authorized_minor))
         yield f"{charge.public_id}: {stored} in excess, the books have authorized {found} apart"
+    yield from _of_return(charge, [o for o in operations if o.id in of_charge], apart)
     if charge.status not in _APPLIED:
         return
     is_duplicate = charge.status == OperationStatus.EXCESS
@@ -207,6 +211,30 @@ def _of_role(
         if minor:
             amount = Money(minor, charge.currency)
             yield f"{charge.public_id} ({charge.status}): {amount} is booked {where} as {component}"
+
+
+def _of_return(
+    charge: Operation, of_charge: Sequence[Operation], apart: Mapping[str, int]
+) -> Iterator[str]:
+    """What is still to go back of a charge is what the books hold and keep of it apart.
+
+    A refund is booked once the PSP has it; the charge counts it once it has succeeded.
+    """
+    left = excess_left(charge, of_charge)
+    pending_minor = sum(
+        o.amount_minor
+        for o in of_charge
+        if o.kind == OperationKind.REFUND and o.gives_excess_back
+        if o.status == OperationStatus.PENDING
+    )
+    kept_minor = apart.get("captured", 0) - apart.get("refunded", 0)
+    for component, left_minor, booked_minor in (
+        ("held", left.held_minor, apart.get("held", 0)),
+        ("taken", left.taken_minor - pending_minor, kept_minor),
+    ):
+        if left_minor != booked_minor:
+            stored, found = (Money(m, charge.currency) for m in (left_minor, booked_minor))
+            yield f"{charge.public_id}: {stored} {component} is to go back, the books say {found}"
 
 
 def _sums(booked: Sequence[BookedRule], effects: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
@@ -292,8 +320,10 @@ def _of_accounts(
     codes = dict(PspAccount.objects.values_list("id", "code"))
     code_of = {dispute_id: codes.get(account, "") for (_, dispute_id), account in disputes.items()}
     code_of |= {o.id: codes.get(o.psp_account_id, "") for rows in operations.values() for o in rows}
-    for intent_id, source_id, code, dimension in dimensions_of(list(by_id)):
+    for intent_id, source_type, source_id, code, dimension in dimensions_of(list(by_id)):
         intent = by_id[intent_id]
-        merchant = books_of(intent.merchant_id, livemode=intent.livemode)
-        if dimension not in (merchant, code_of.get(source_id, "")):
+        expected = {books_of(intent.merchant_id, livemode=intent.livemode), code_of.get(source_id)}
+        if source_type == settlement_rules.SOURCE:
+            expected = {code_of[o.id] for o in operations.get(intent_id, ())}
+        if dimension not in expected:
             yield intent_id, f"{intent.public_id}: entries on account {code} of {dimension}"

@@ -13,7 +13,13 @@ from django.db import IntegrityError
 from payments.models import Operation
 from payments.services.verification.rebuild import differences
 from payments.tests.outcomes.test_adoption import ask_in_euro
-from payments.tests.support.late_outcomes import falsely_closed, sync_as_notified
+from payments.tests.support.late_outcomes import (
+    close_as,
+    falsely_closed,
+    sweep_reversals,
+    sync_as_notified,
+)
+from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, body_of
 from payments.tests.verification.test_every_column import triggers_off
 from psp_adapters.contract.operations import Outcome
@@ -183,6 +189,26 @@ def test_the_return_of_a_duplicate_charge_in_another_currency_is_compared(
     assert list(differences()) == []
     by_hand(OPERATION.format("excess_returned_minor = excess_minor"), charge.id)
     assert any("are 0.00 USD taken" in each for each in differences())
+
+
+def test_two_duplicate_charges_changed_by_the_same_amount_are_both_named(
+    shop: Shop, by_hand: Callable[..., None]
+) -> None:
+    """Their sum in the payment is as before."""
+    intent_id, first = falsely_closed(shop, Outcome.DECLINED)
+    lose_the_answer(shop, "authorize")
+    shop.confirm(intent_id, token="tok_visa")
+    second = shop.operations(intent_id)[-1]
+    close_as(second, Outcome.DECLINED)
+    assert body_of(shop.confirm(intent_id, token="tok_visa"))["status"] == "succeeded"
+    sync_as_notified(first)
+    sweep_reversals()
+    sync_as_notified(second)
+    assert list(differences()) == []
+    by_hand(OPERATION.format("excess_returned_minor = excess_minor - 1"), first.id)
+    by_hand(OPERATION.format("excess_returned_minor = 1"), second.id)
+    named = {each.split(":")[0] for each in differences() if "taken is to go back" in each}
+    assert named == {first.public_id, second.public_id}
 
 
 @pytest.mark.parametrize(

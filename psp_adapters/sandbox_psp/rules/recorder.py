@@ -127,8 +127,15 @@ class Recorder:
                 "payment": operation.payment.id,
                 "amount": amount_minor,
                 "released": released,
+                "fee": self._processing_fee_minor(amount_minor) if kind == "capture" else 0,
                 "at": at_ms,
             }
         )
         if kind == "capture":
             self.disputes.plan(operation.payment, self.behavior, at_ms)
+
+    def _processing_fee_minor(self, amount_minor: int) -> int:
+        """Our fee of a capture, rounded down; never more than the capture."""
+        fee = self.behavior.processing_fee
+        share_minor = amount_minor * fee.get("basis_points", 0) // 10_000
+        return min(amount_minor, share_minor + fee.get("fixed_minor", 0))

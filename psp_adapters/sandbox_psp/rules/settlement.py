@@ -125,7 +125,7 @@ def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
     for effect in report.effects:
         type_, gross_sign, fee_sign = LINE_TYPES[effect.kind]
         gross_minor = gross_sign * effect.amount_minor
-        fee_minor = fee_sign * effect.amount_minor
+        fee_minor = fee_sign * effect.amount_minor + effect.fee_minor
         payment = effect.payment
         row = (
             f"sln_{effect.seq}",

@@ -124,6 +124,8 @@ class Effect:
     at_ms: int
     released_minor: int = 0
     """Of a final capture, or its failure: what it left uncaptured."""
+    fee_minor: int = 0
+    """Of a capture: what we charge for it; kept when it is refunded or fails."""
 
 
 @dataclass(slots=True)

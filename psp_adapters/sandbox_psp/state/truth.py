@@ -319,6 +319,7 @@ class Truth:
                 record["amount"],
                 record["at"],
                 record.get("released", 0),
+                record.get("fee", 0),
             )
         )
 

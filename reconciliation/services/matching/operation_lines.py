@@ -1,14 +1,12 @@
 """Matches a settlement line of a charge or refund to the operation that it reports.
 
 Where ours differs, the PSP is asked: a refund that failed late, a reversed capture or an operation
-in a dashboard may never have been notified. Nothing is booked for the settlement itself, and the
-fee of the line is not checked.
+in a dashboard may never have been notified.
 """
 
 from __future__ import annotations
 
 from typing import Final
-from uuid import UUID
 
 from django.db.models import Q
 
@@ -56,8 +54,8 @@ assert set(SIGNS) == set(EFFECTS) == set(OPERATIONS) == OPERATION_LINES
 
 def match_operation_line(
     *, account: PspAccount, line: ReportLine, balance: int, actor: str
-) -> UUID:
-    """The id of the operation that a line reports, once its status agrees with all its lines.
+) -> Operation:
+    """The operation that a line reports, once its status agrees with all its lines.
 
     `balance`: report lines that apply the operation minus lines that reverse it, this one included;
     1 is applied, 0 reversed. Asks the PSP only if our operation differs from that, and holds no
@@ -69,7 +67,7 @@ def match_operation_line(
     if operation is not None:
         _require_amount(operation, reported)
         if is_recorded(operation, balance):
-            return operation.id
+            return operation
         sync_operation(operation.id, actor=actor)
     else:
         charge = newest_charge_of_psp_payment(account.id, line.psp_payment_id)
@@ -86,7 +84,7 @@ def match_operation_line(
             f"{operation.public_id} is {operation.status}, "
             f"and by the reports its money moved {balance} times"
         )
-    return operation.id
+    return operation
 
 
 def _reported_amount(line: ReportLine) -> Money:

@@ -21,14 +21,14 @@ _Name = tuple[UUID, str]
 """A PSP account, and the id of an operation there."""
 
 
-def known_operations(lines: Sequence[SettlementLine]) -> dict[int, UUID]:
+def known_operations(lines: Sequence[SettlementLine]) -> dict[int, Operation]:
     """By line: the operation that it reports, if its amount and status are just as reported.
 
     Lines that are missing here are of disputes, or something of them must be found out.
     """
     named = [each for each in lines if each.kind in OPERATION_LINES and each.psp_id]
     operations, balances = _operations_of(named), _balances_of(named)
-    known: dict[int, UUID] = {}
+    known: dict[int, Operation] = {}
     for line in named:
         is_refund = line.kind in _REFUNDS
         operation = operations.get((_name_of(line), is_refund))
@@ -37,7 +37,7 @@ def known_operations(lines: Sequence[SettlementLine]) -> dict[int, UUID]:
             continue
         balance = balances[_name_of(line), is_refund]
         if line.currency == operation.currency and is_recorded(operation, balance):
-            known[line.pk] = operation.id
+            known[line.pk] = operation
     return known
 
 

@@ -1,24 +1,24 @@
-"""Matches settlement lines that are due: to ledger transactions, or to the operation they report.
+"""Matches settlement lines that are due, and books what they report.
 
-A line of a dispute is matched to the ledger transactions that it reports. A line of a charge or
-refund is matched to its operation, since the settlement itself is not booked. A kind that the
-adapter does not know goes to an operator.
+A line of a dispute is matched to the ledger transactions that it reports: they are booked already.
+A line of a charge or refund is matched to its operation, and books its settlement and its fee. A
+kind that the adapter does not know goes to an operator.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 from django.db import transaction
 
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments.clock import now_utc
-from payments.models import Case, PaymentIntent
+from payments.models import Case, Operation, PaymentIntent
 from payments.services.cases.opening import case_about_account, case_about_intent, open_case
 from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
@@ -30,6 +30,7 @@ from psp_adapters.contract.stored_text import clean_text
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
+from reconciliation.services.matching.line_bookings import book_lines
 from reconciliation.services.matching.operation_lines import match_operation_line
 from reconciliation.services.matching.recorded_operations import balance_of, known_operations
 from reconciliation.states import LineStatus
@@ -66,7 +67,7 @@ class _Attempt:
 
     matched: MatchedLine | None = None
     """For a line of a dispute."""
-    operation_id: UUID | None = None
+    operation: Operation | None = None
     """For a line of a charge or refund."""
     error: str = ""
     is_hopeless: bool = False
@@ -106,12 +107,8 @@ def _match_known(leased: list[SettlementLine]) -> list[SettlementLine]:
     known = known_operations(leased)
     now = now_utc()
     with transaction.atomic(durable=True):
-        batch = Batch()
-        for line in QUEUE.all_still_mine([each for each in leased if each.pk in known]).values():
-            line.know()
-            line.operation_id = known[line.pk]
-            _end(line, now, batch)
-        batch.execute()
+        mine = QUEUE.all_still_mine([each for each in leased if each.pk in known])
+        _book([(line, known[line.pk]) for line in mine.values()], now)
     others = [each for each in leased if each.pk not in known]
     return sorted(others, key=lambda line: line.kind not in DISPUTE_LINES)
 
@@ -151,7 +148,7 @@ def _match(line: SettlementLine) -> _Attempt:
     found = match_operation_line(
         account=account, line=reported, balance=balance_of(line), actor=ACTOR
     )
-    return _Attempt(operation_id=found)
+    return _Attempt(operation=found)
 
 
 def _record(leased: SettlementLine, attempt: _Attempt) -> None:
@@ -161,14 +158,23 @@ def _record(leased: SettlementLine, attempt: _Attempt) -> None:
         if line is None:
             return
         now = now_utc()
-        if attempt.operation_id is not None:
-            line.know()
-            line.operation_id = attempt.operation_id
-            _end(line, now, Batch()).execute()
+        if attempt.operation is not None:
+            _book([(line, attempt.operation)], now)
         elif attempt.matched is not None:
             _record_match(line, attempt.matched, now)
         else:
             _record_failure(line, attempt, now)
+
+
+def _book(found: Sequence[tuple[SettlementLine, Operation]], now: datetime) -> None:
+    """Book the settlement of lines of charges and refunds, and match them to their operations."""
+    book_lines(found)
+    batch = Batch()
+    for line, operation in found:
+        line.match()
+        line.operation_id = operation.id
+        _end(line, now, batch)
+    batch.execute()
 
 
 def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> None:

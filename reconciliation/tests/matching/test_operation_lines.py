@@ -1,4 +1,4 @@
-"""Lines of charges and refunds: known operations match; those not notified are found."""
+"""Lines of charges and refunds: recorded operations match, others are found; all are booked."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from ledger.selectors import balances
 from payments.models import Case, Operation
 from payments.services.psp_gateway.references import reference_of
 from payments.services.recovery.payment_sync import sync_operation
 from payments.services.verification.rebuild import differences
 from payments.tests.support.shop import Shop, body_of
+from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.models import SettlementLine
 from reconciliation.services.matching.sweep import match_due_lines
+from reconciliation.services.verification import line_differences
 from reconciliation.states import LineStatus
 from reconciliation.tests.support.settling import Settling, money_rows, speak_plainly
 
@@ -33,19 +36,79 @@ def calls(settling: Settling) -> int:
     return len(settling.shop.psp.calls(order_id=settling.shop.order_id))
 
 
-def test_lines_of_recorded_operations_are_known_without_a_look_up(settling: Settling) -> None:
+def test_lines_of_recorded_operations_are_booked_without_a_look_up(settling: Settling) -> None:
     intent_id = body_of(settling.shop.create(9_000, manual=True))["id"]
     settling.shop.capture(intent_id, 7_000)
     settling.shop.refund(intent_id, 1_500)
-    before, asked = money_rows(), calls(settling)
+    asked = calls(settling)
     lines = settle(settling)
     assert {kind: line.status for kind, line in lines.items()} == {
-        "charge": LineStatus.KNOWN,
-        "refund": LineStatus.KNOWN,
+        "charge": LineStatus.MATCHED,
+        "refund": LineStatus.MATCHED,
     }
     assert lines["charge"].operation == operation_of(settling, intent_id, "capture")
     assert lines["refund"].operation == operation_of(settling, intent_id, "refund")
-    assert (money_rows(), calls(settling)) == (before, asked)
+    assert calls(settling) == asked
+    assert booked(settling) == {1100: 0, 1110: 5_500, 2200: 0}
+    assert_all_agrees()
+
+
+def booked(settling: Settling) -> dict[int, int]:
+    """Debits minus credits of the shop's PSP account, per code that settlement changes."""
+    found = balances(codes=[1100, 1110, 2200, 5110], dimension=settling.shop.account.code)
+    return {ref.code: money.minor for ref, money in found.items()}
+
+
+def assert_all_agrees() -> None:
+    assert [*differences(), *line_differences()] == []
+
+
+def test_fees_are_booked_with_the_lines_that_say_them(plain: Settling) -> None:
+    intent_id = plain.desk.pay(9_000)
+    plain.shop.refund(intent_id, 1_000)
+    charge, refund = plain.shop.operations(intent_id)
+    plain.read(f"l1 charge {charge.psp_id} 9000 151\nl2 refund {refund.psp_id} -1000 -25".encode())
+    match_due_lines()
+    assert {line.status for line in plain.lines()} == {LineStatus.MATCHED}
+    assert booked(plain) == {1100: 0, 1110: 9_000 - 151 - 1_000 + 25, 2200: 0, 5110: 126}
+    assert_all_agrees()
+
+
+def test_a_settled_capture_that_is_reversed_is_owed_to_the_psp_until_it_reports_that(
+    settling: Settling,
+) -> None:
+    intent_id = settling.desk.pay(9_000)
+    settle(settling)
+    charge = operation_of(settling, intent_id, "authorize")
+    revise(settling, charge, "fail")
+    sync_operation(charge.id, actor="test")
+    assert booked(settling) == {1100: -9_000, 1110: 9_000}
+    assert_all_agrees()
+    settle(settling)
+    assert booked(settling) == {1100: 0, 1110: 0}
+    assert_all_agrees()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE ledger_entry SET amount_minor = 1 WHERE entry_type = 'fee'", "says 88.49 USD"),
+        ("UPDATE ledger_transaction SET source_id = gen_random_uuid()", "is of no matched"),
+        ("UPDATE ledger_transaction SET payment_id = NULL", "something for another payment"),
+    ],
+)
+def test_bookings_of_a_line_that_were_changed_by_hand_are_named(
+    plain: Settling, owner_cursor: Any, change: str, told: str
+) -> None:
+    [charge] = plain.shop.operations(plain.desk.pay(9_000))
+    plain.read(f"l1 charge {charge.psp_id} 9000 151".encode())
+    match_due_lines()
+    assert_all_agrees()
+    table = change.split()[1]
+    which = "" if "WHERE" in change else " WHERE source_type = 'settlement_line'"
+    with triggers_off(owner_cursor, table):
+        owner_cursor.execute(change + which)
+    assert any(told in each for each in line_differences())
 
 
 def test_a_sales_line_is_matched_to_its_charge(settling: Settling) -> None:
@@ -58,7 +121,7 @@ def test_a_line_resolves_a_sale_whose_answer_was_lost(settling: Settling) -> Non
     intent_id = body_of(settling.shop.create(9_000))["id"]
     assert settling.shop.intent(intent_id).status == "PROCESSING"
     line = settle(settling)["charge"]
-    assert line.status == LineStatus.KNOWN
+    assert line.status == LineStatus.MATCHED
     assert settling.shop.intent(intent_id).status == "CAPTURED"
     assert list(differences()) == []
 
@@ -71,7 +134,7 @@ def test_an_external_refund_without_notification_is_found_by_its_line_and_booked
     lines = settle(settling)
     refund = operation_of(settling, intent_id, "refund")
     assert refund.is_external
-    assert (lines["refund"].status, lines["refund"].operation) == (LineStatus.KNOWN, refund)
+    assert (lines["refund"].status, lines["refund"].operation) == (LineStatus.MATCHED, refund)
     intent = settling.shop.intent(intent_id)
     assert (intent.status, intent.amount_refunded_minor) == ("PARTIALLY_REFUNDED", 2_500)
     assert list(differences()) == []
@@ -82,7 +145,7 @@ def test_a_refund_reversed_without_notification_is_found_by_its_line(
 ) -> None:
     intent_id = settling.desk.pay(9_000)
     assert settling.shop.refund(intent_id, 2_500).status == 200
-    assert settle(settling)["refund"].status == LineStatus.KNOWN
+    assert settle(settling)["refund"].status == LineStatus.MATCHED
     refund = operation_of(settling, intent_id, "refund")
     settling.shop.psp.revise(reference_of(refund.id), "fail")
     lines = settle(settling)
@@ -99,8 +162,8 @@ def test_a_capture_reversed_without_notification_is_found_by_its_line(settling: 
     settling.shop.psp.revise(reference_of(charge.id), "fail")
     lines = settle(settling)
     assert {kind: line.status for kind, line in lines.items()} == {
-        "charge": LineStatus.KNOWN,
-        "charge_failure": LineStatus.KNOWN,
+        "charge": LineStatus.MATCHED,
+        "charge_failure": LineStatus.MATCHED,
     }
     charge.refresh_from_db()
     assert charge.status == "REVERSED"
@@ -121,16 +184,16 @@ def test_an_operation_reversed_and_reinstated_unnoticed_matches_all_its_lines(
     intent_id = settling.desk.pay(9_000)
     charge = operation_of(settling, intent_id, "authorize")
     revise(settling, charge, "fail", "succeed")
-    before, asked = money_rows(), calls(settling)
+    asked = calls(settling)
     settle(settling)
     assert [(line.kind, line.status) for line in settling.lines()] == [
-        ("charge", LineStatus.KNOWN),
-        ("charge_failure", LineStatus.KNOWN),
-        ("charge", LineStatus.KNOWN),
+        ("charge", LineStatus.MATCHED),
+        ("charge_failure", LineStatus.MATCHED),
+        ("charge", LineStatus.MATCHED),
     ]
-    assert (money_rows(), calls(settling)) == (before, asked), (
-        "our operation has that state already"
-    )
+    assert calls(settling) == asked, "our operation has that state already"
+    assert booked(settling) == {1100: 0, 1110: 9_000}
+    assert_all_agrees()
 
 
 @pytest.mark.parametrize("kind", ["authorize", "refund"])
@@ -152,7 +215,7 @@ def test_a_line_has_the_reinstatement_of_a_reversed_operation_looked_up(
     intent = settling.shop.intent(intent_id)
     assert intent.amount_captured_minor == 9_000
     assert intent.amount_refunded_minor == (9_000 if kind == "refund" else 0)
-    assert {line.status for line in settling.lines()} == {LineStatus.KNOWN}
+    assert {line.status for line in settling.lines()} == {LineStatus.MATCHED}
     assert list(differences()) == []
 
 

@@ -104,8 +104,7 @@ def test_concurrent_workers_match_each_line_once(
     reading.read_due_reports()
     counts = run_together(*[match_due_lines] * 4)
     assert sum(counts) == 12, counts
-    assert len(settling.lines(status=LineStatus.MATCHED)) == 8
-    assert len(settling.lines(status=LineStatus.KNOWN)) == 4
+    assert len(settling.lines(status=LineStatus.MATCHED)) == 12
     assert SettlementMatch.objects.count() == 8
     assert list(differences()) == []
 
@@ -126,7 +125,7 @@ def statements_to_match(settling: Settling, payments: int) -> int:
 def test_the_lines_of_recorded_operations_are_matched_together(settling: Settling) -> None:
     few, many = statements_to_match(settling, 1), statements_to_match(settling, 6)
     assert few == many
-    assert {line.status for line in settling.lines()} == {LineStatus.KNOWN}
+    assert {line.status for line in settling.lines()} == {LineStatus.MATCHED}
     assert {line.attempts for line in settling.lines()} == {1}
 
 
@@ -161,7 +160,7 @@ def test_while_a_psp_is_down_only_its_own_lines_wait(
     assert {line.status for line in other.lines(kind="dispute")} == {LineStatus.MATCHED}
     assert money_rows() > before
     charges = {line.status for line in settling.lines(kind="charge")}
-    assert charges == {LineStatus.KNOWN}, "they need no look-up"
+    assert charges == {LineStatus.MATCHED}, "they need no look-up"
     settling.shop.psp.heal()
     assert match_due_lines() == 0, "the other lines are retried later"
     make_due()

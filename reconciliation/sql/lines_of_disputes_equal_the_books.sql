@@ -1,5 +1,5 @@
--- A settlement line is matched only to ledger transactions of its dispute, and they change what the
--- PSP holds for us by the line's net, to the minor unit.
+-- A settlement line of a dispute is matched only to ledger transactions of the dispute, and they
+-- change what the PSP holds for us by the line's net, to the minor unit.
 
 CREATE FUNCTION reconciliation_check_match() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
@@ -27,5 +27,6 @@ BEGIN
 END $$;
 
 CREATE TRIGGER line_is_its_match BEFORE UPDATE OF status ON reconciliation_settlement_line
-    FOR EACH ROW WHEN (NEW.status = 'matched' AND OLD.status <> 'matched')
+    FOR EACH ROW WHEN (NEW.status = 'matched' AND OLD.status <> 'matched'
+                       AND NEW.dispute_id IS NOT NULL)
     EXECUTE FUNCTION reconciliation_check_match();

@@ -301,13 +301,7 @@ class Migration(migrations.Migration):
                             models.Q(
                                 ("accounted_at__isnull", False),
                                 ("next_attempt_at__isnull", True),
-                                (
-                                    "status__in",
-                                    [
-                                        reconciliation.states.LineStatus["KNOWN"],
-                                        reconciliation.states.LineStatus["MATCHED"],
-                                    ],
-                                ),
+                                ("status", reconciliation.states.LineStatus["MATCHED"]),
                             ),
                             _connector="OR",
                         ),
@@ -323,7 +317,7 @@ class Migration(migrations.Migration):
                             models.Q(
                                 ("dispute__isnull", True),
                                 ("operation__isnull", False),
-                                ("status", reconciliation.states.LineStatus["KNOWN"]),
+                                ("status", reconciliation.states.LineStatus["MATCHED"]),
                             ),
                             models.Q(
                                 ("dispute__isnull", True),

@@ -1,0 +1,52 @@
+"""Posting rules of settlement: what a PSP reports to have moved on our balance with it (1110).
+
+One line of a settlement report books its gross by one rule and its fee by another. A capture that
+is settled leaves 1100, a refund leaves 2200. Either account of a payment may have the other sign
+for a while: a capture was reversed after its settlement, and the PSP still holds the money for us.
+
+A charge of 100.00 with a fee of 1.65:
+
+      1110 psp_balance       1100 psp_receivable     5110 processing_fee
+    100.00 |   1.65                | 100.00            1.65 |
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger import chart
+from ledger.posting_rules import EntryType, Rule
+
+SOURCE: Final = "settlement_line"
+"""Source type of what a line of a settlement report books. The source id is the line's number."""
+
+charge_settled: Final = Rule(
+    "charge_settled", EntryType.SETTLEMENT, debit=chart.PSP_BALANCE, credit=chart.PSP_RECEIVABLE
+)
+"""The PSP has added a capture to our balance."""
+charge_settlement_reversed: Final = Rule(
+    "charge_settlement_reversed",
+    EntryType.SETTLEMENT,
+    debit=chart.PSP_RECEIVABLE,
+    credit=chart.PSP_BALANCE,
+)
+"""The PSP has taken a settled capture from our balance again: it was reversed."""
+refund_settled: Final = Rule(
+    "refund_settled", EntryType.SETTLEMENT, debit=chart.REFUND_IN_FLIGHT, credit=chart.PSP_BALANCE
+)
+"""The PSP has taken a refund from our balance."""
+refund_settlement_reversed: Final = Rule(
+    "refund_settlement_reversed",
+    EntryType.SETTLEMENT,
+    debit=chart.PSP_BALANCE,
+    credit=chart.REFUND_IN_FLIGHT,
+)
+"""The PSP has added a settled refund to our balance again: it failed."""
+processing_fee: Final = Rule(
+    "processing_fee", EntryType.FEE, debit=chart.PROCESSING_FEE, credit=chart.PSP_BALANCE
+)
+"""The PSP charges us for a charge or a refund."""
+processing_fee_returned: Final = Rule(
+    "processing_fee_returned", EntryType.FEE, debit=chart.PSP_BALANCE, credit=chart.PROCESSING_FEE
+)
+"""The PSP has returned such a fee."""
