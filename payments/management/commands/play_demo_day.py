@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 import uuid
-from typing import Any
+from typing import Any, Final
 
 import stripe
 from django.conf import settings
@@ -15,11 +15,19 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ledger.money import Money
+from ledger.selectors import balances
 from payments.demo.reckoning import Reckoning, orders_of_no_shop, reckon
 from payments.demo.scenes import NORTHWIND, TAILSPIN, Scene
 from payments.demo.shop import Shop, WentWrong
 from payments.demo.web import SandboxPsp, visit
 
+_SETTLED: Final = {
+    1110: "the PSP holds",
+    5110: "it charged",
+    1100: "still to settle",
+    2200: "refunds to settle",
+}
+"""Accounts of the books, with what their balance is."""
 DEMO_FILE = settings.BASE_DIR / "var" / "demo.json"
 
 
@@ -48,6 +56,7 @@ class Command(BaseCommand):
             since = len(shops[0].psp.effects_after(0))
         except OSError as error:
             raise CommandError(f"the sandbox PSP's control API does not answer: {error}") from None
+        shops[0].psp.charge_fees()
         self._say("one business day through the merchant API")
         failed = sum(
             not self._play(shop, scene)
@@ -60,6 +69,7 @@ class Command(BaseCommand):
             figures = reckon(shops)
             figures.unexplained += orders_of_no_shop(shops, since=since)
             self._show_balances(shops)
+            self._show_settlement()
         except (stripe.StripeError, OSError) as error:
             raise CommandError(f"the day could not be reconciled: {_text_of(error)}") from None
         balanced = self._books_balance()
@@ -104,6 +114,16 @@ class Command(BaseCommand):
             balance: Any = shop.client.v1.balance.retrieve()
             self._say(f"     {shop.name}: balance pending {_amounts(balance.pending)}")
             self._say(f"     {shop.name}: balance available {_amounts(balance.available)}")
+
+    def _show_settlement(self) -> None:
+        """What PSPs hold and charged by their reports, and what they have not settled yet."""
+        found = balances(codes=_SETTLED)
+        for place in sorted({(ref.dimension, ref.currency) for ref in found}):
+            amounts = {r.code: m for r, m in found.items() if (r.dimension, r.currency) == place}
+            parts = (
+                f"{what} {amounts[code]}" for code, what in _SETTLED.items() if code in amounts
+            )
+            self._say(f"     {place[0]}: {', '.join(parts)}")
 
     def _summarize(self, figures: Reckoning, *, balanced: bool, seconds: float) -> None:
         self._say()
