@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from django.contrib.admin import AdminSite
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
@@ -12,6 +15,9 @@ from unfold.decorators import display as shown
 
 from ledger.admin import AtAnySize, FiltersOnly
 from payments.admin.display import NOTHING, moment
+
+_PSP: Final = re.compile(r"\bpsp\b")
+"""As Django makes it of the name of a column."""
 
 
 def group(
@@ -34,6 +40,11 @@ class ReadOnlyAdmin(FiltersOnly, AtAnySize, ModelAdmin):
     empty_value_display = NOTHING
     # Django's history button would lead to Django's own log, which has nothing of payments.
     change_form_template = "admin/payments/read_only.html"
+
+    def __init__(self, model: type[Model], admin_site: AdminSite) -> None:
+        super().__init__(model, admin_site)
+        for field in model._meta.fields:
+            field.verbose_name = _PSP.sub("PSP", str(field.verbose_name))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

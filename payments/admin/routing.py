@@ -101,10 +101,10 @@ class RoutingDecisionAdmin(SearchByPublicId, ReadOnlyAdmin):
 
 
 def _rule_of(decision: RoutingDecision) -> str:
-    """Position and name of the rule, as they were then."""
+    """Name and position of the rule, as they were then."""
     if decision.rule_position is None:
         return display.NOTHING
-    return f"{decision.rule_position} {decision.rule_name}"
+    return f"{decision.rule_name} (position {decision.rule_position})"
 
 
 def routing_of_payment(intent: PaymentIntent) -> Section:

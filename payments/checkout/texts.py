@@ -47,7 +47,7 @@ _OF_REFUSALS: Final[dict[str, Promise]] = {
     "token_unknown": _("Please enter your card again. Nothing was taken."),
     "refused": _("This payment is not possible. Nothing was taken. Please ask the shop."),
 }
-"""By the reason of NotCharged."""
+"""By the reason of NoEffect."""
 _OF_REFUSED_SETUPS: Final[dict[str, Promise]] = {
     "method_not_offered": _("This cannot be saved here."),
     "moved_on": _("This card is already being saved, perhaps in another window."),

@@ -31,7 +31,7 @@ from payments.checkout.texts import (
 from payments.models import CheckoutSession
 from payments.objects.checkout_session import page_url
 from payments.selectors.checkout import session_of_token
-from payments.services.checkout.attempts import CARD, NotCharged
+from payments.services.checkout.attempts import CARD, NoEffect
 from payments.services.checkout.page_state import PageState, Shown, state_of
 from payments.services.checkout.paying import offered_methods, pay, saved_cards
 from payments.services.checkout.saving import keep, keepable_methods
@@ -46,7 +46,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
 _METHOD_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{0,255}", re.ASCII)
 _BODY_BYTES_MAX: Final = 4096
 _TAKES_PAYMENT: Final = (Shown.PAY, Shown.CHALLENGE)
-_LEADS_ON: Final = (Shown.PAID, Shown.ACCEPTED)
+_LEADS_ON: Final = (Shown.SUCCEEDED, Shown.ACCEPTED)
 _ATTEMPTS_MAX: Final = 1_000_000
 _ALTERNATIVES_MAX: Final = 10
 """As many accounts as a routing rule names."""
@@ -98,7 +98,7 @@ def pay_view(request: HttpRequest, token: str) -> HttpResponse:
             pay(session, **chosen, alternatives=alternatives, request_id=request_id)
         else:  # A method is kept at one account.
             keep(session, **chosen, request_id=request_id)
-    except NotCharged as refusal:
+    except NoEffect as refusal:
         reason = refusal.reason
     session = session_of_token(token)
     assert session is not None, "sessions are never deleted"

@@ -37,7 +37,7 @@ CARD: Final = "card"
 _WITH_FIELDS: Final = (Shown.PAY, Shown.CHALLENGE)
 
 
-class NotCharged(Exception):
+class NoEffect(Exception):
     """Nothing was charged or kept; `reason` is a code for the text that the customer reads."""
 
     def __init__(self, reason: str) -> None:
@@ -46,38 +46,38 @@ class NotCharged(Exception):
 
 
 def require_attempt(session: CheckoutSession, attempt: int) -> None:
-    """Refuse an attempt that the page does not offer now; raises NotCharged."""
+    """Refuse an attempt that the page does not offer now; raises NoEffect."""
     offered = state_of(session).shown in _WITH_FIELDS
     if not offered or attempt > attempts_of(session.subject) + 1:
-        raise NotCharged("moved_on")
+        raise NoEffect("moved_on")
 
 
 def require_token(token: str) -> None:
     """Refuse the id of a payment method of ours where the page sends a PSP's token.
 
-    Only those that the page offers may be charged. Raises NotCharged.
+    Only those that the page offers may be charged. Raises NoEffect.
     """
     if public_ids.decode(public_ids.PAYMENT_METHOD, token) is not None:
-        raise NotCharged("method_not_offered")
+        raise NoEffect("method_not_offered")
 
 
 @contextmanager
 def reasons_of_refusals() -> Iterator[None]:
-    """Raise NotCharged for whatever a customer, another tab or the PSP may cause inside."""
+    """Raise NoEffect for whatever a customer, another tab or the PSP may cause inside."""
     try:
         yield
     except OrderAlreadyPaid as refusal:
-        raise NotCharged("order_already_paid") from refusal
+        raise NoEffect("order_already_paid") from refusal
     except (IdempotencyKeyReused, IdempotencyKeyInUse, OperationUnderWay) as other:
-        raise NotCharged("moved_on") from other  # Another tab, or the same request again.
+        raise NoEffect("moved_on") from other  # Another tab, or the same request again.
     except (UnexpectedState, SetupRefused) as other:
-        raise NotCharged("moved_on") from other
+        raise NoEffect("moved_on") from other
     except (PspNotReached, PspUnavailable) as unreached:
-        raise NotCharged("psp_not_reached") from unreached
+        raise NoEffect("psp_not_reached") from unreached
     except ResourceMissing as missing:
-        raise NotCharged("token_unknown") from missing
+        raise NoEffect("token_unknown") from missing
     except PaymentRefused as refusal:
-        raise NotCharged("refused") from refusal
+        raise NoEffect("refused") from refusal
 
 
 def caller_of_page(

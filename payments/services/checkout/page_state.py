@@ -26,11 +26,11 @@ class Shown(StrEnum):
     """The customer has to confirm at the bank, or pays in another way."""
     CHECKING = "checking"
     """The result is not known yet; the page waits for it."""
-    PAID = "paid"
-    """Or, in mode `setup`: the method is kept."""
+    SUCCEEDED = "succeeded"
+    """Paid or held; in mode `setup`, kept."""
     ACCEPTED = "accepted"
     """The customer is done; the bank decides in hours or days."""
-    NOT_PAID = "not_paid"
+    FAILED = "failed"
     """The customer was done, and the bank refused later."""
     EXPIRED = "expired"
 
@@ -92,6 +92,6 @@ def _shown_of_complete(session: CheckoutSession) -> Shown:
         case BankDecision.AWAITED:
             return Shown.ACCEPTED
         case BankDecision.FAILED:
-            return Shown.NOT_PAID
+            return Shown.FAILED
         case _:
-            return Shown.PAID
+            return Shown.SUCCEEDED

@@ -19,7 +19,7 @@ from payments.selectors.scope import Scope
 from payments.services.callers.caller import CommandRequest
 from payments.services.checkout.attempts import (
     CARD,
-    NotCharged,
+    NoEffect,
     caller_of_page,
     nothing_to_render,
     reasons_of_refusals,
@@ -111,7 +111,7 @@ def pay(
     `method` is a type of `offered_methods`, or the id of one of `saved_cards`. `alternatives` are
     tokens of the same method at other accounts, by the account's code.
 
-    Raises NotCharged if nothing was charged, and never anything else for what a customer, another
+    Raises NoEffect if nothing was charged, and never anything else for what a customer, another
     tab or the PSP may do.
     """
     others = dict(sorted((alternatives or {}).items()))
@@ -133,15 +133,15 @@ def pay(
 def _named(
     session: CheckoutSession, method: str, token: str, alternatives: Mapping[str, str]
 ) -> tuple[str | NewMethod, UUID]:
-    """What is to be charged, and the account where the charge begins. Raises NotCharged."""
+    """What is to be charged, and the account where the charge begins. Raises NoEffect."""
     if public_ids.decode(public_ids.PAYMENT_METHOD, method) is not None:
         saved = next((each for each in saved_cards(session) if each.public_id == method), None)
         if saved is None or token or alternatives:
-            raise NotCharged("method_not_offered")
+            raise NoEffect("method_not_offered")
         return saved.public_id, saved.psp_account_id
     offered = offered_methods(session)
     if method not in offered or (method == CARD) != bool(token):
-        raise NotCharged("method_not_offered")
+        raise NoEffect("method_not_offered")
     require_token(token)
     if token and not alternatives:
         return token, offered[method]

@@ -6,7 +6,7 @@ from payments.models import CheckoutSession
 from payments.services.callers.caller import CommandRequest
 from payments.services.checkout.attempts import (
     CARD,
-    NotCharged,
+    NoEffect,
     caller_of_page,
     nothing_to_render,
     reasons_of_refusals,
@@ -33,11 +33,11 @@ def keep(
 
     `method` is a type of `keepable_methods`.
 
-    Raises NotCharged if nothing was done, and never anything else for what a customer, another
+    Raises NoEffect if nothing was done, and never anything else for what a customer, another
     tab or the PSP may do.
     """
     if method not in keepable_methods(session) or not token:
-        raise NotCharged("method_not_offered")
+        raise NoEffect("method_not_offered")
     require_token(token)
     require_attempt(session, attempt)
     request = CommandRequest(

@@ -129,7 +129,7 @@ def _add(
         return
     found.moved += 1
     if len(found.examples) < EXAMPLES_MAX:
-        rule = f"{route.rule.position} {route.rule.name}" if route.rule is not None else ""
+        rule = f"{route.rule.name} (position {route.rule.position})" if route.rule else ""
         moved = Moved(
             intent_id=charge.intent_id, amount=charge.amount, then=then.code, now=code, rule=rule
         )

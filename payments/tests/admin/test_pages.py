@@ -170,7 +170,7 @@ def test_the_page_of_a_payment_shows_its_story(trading: Shop, superuser: Console
         assert event.public_id in page
     assert "Ledger entries" in page
     assert "1100 psp receivable" in page
-    assert "1 cards of Germany" in page
+    assert "cards of Germany (position 1)" in page
     assert f"{trading.account.code} (rule)" in page
 
 

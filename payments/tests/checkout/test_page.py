@@ -24,11 +24,11 @@ SALE = [("authorize", 1250), ("capture", 1250)]
 def test_a_payment_completes_the_session_and_a_second_tab_says_so(shop: Shop) -> None:
     visitor = visit(shop, success_url="https://shop.example/ok?s={CHECKOUT_SESSION_ID}")
     told = visitor.pay()
-    assert (told["state"], told["go"]) == ("paid", f"https://shop.example/ok?s={visitor.id}")
+    assert (told["state"], told["go"]) == ("succeeded", f"https://shop.example/ok?s={visitor.id}")
     assert visitor.events() == ["checkout.session.completed"]
-    assert visitor.shown() == "paid"
+    assert visitor.shown() == "succeeded"
     again = visitor.pay("pm_card_mastercard")
-    assert again["state"] == "paid"
+    assert again["state"] == "succeeded"
     assert visitor.effects() == SALE
 
 
@@ -38,7 +38,7 @@ def test_a_decline_is_told_in_plain_words_and_another_card_pays(shop: Shop) -> N
     assert (told["state"], told["attempt"], told["go"]) == ("pay", 2, "")
     assert told["message"].startswith("Your bank declined the payment."), "never why"
     assert "stolen" not in visitor.look().content.decode()
-    assert visitor.pay()["state"] == "paid"
+    assert visitor.pay()["state"] == "succeeded"
     assert visitor.effects() == SALE
 
 
@@ -55,9 +55,9 @@ def test_the_same_attempt_from_two_tabs_charges_once(shop: Shop) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         states = set(pool.map(pay, tabs, tokens))
-    assert states <= {"paid", "checking", "pay"}
+    assert states <= {"succeeded", "checking", "pay"}
     assert visitor.effects() == SALE
-    assert visitor.shown() == "paid"
+    assert visitor.shown() == "succeeded"
 
 
 def test_an_attempt_that_no_page_was_given_is_refused(shop: Shop) -> None:
@@ -73,7 +73,7 @@ def test_while_the_result_is_unknown_the_page_waits_and_takes_nothing_more(shop:
     assert visitor.pay("pm_card_mastercard")["state"] == "checking"
     assert visitor.status()["go"] == ""
     resolve_operation(visitor.intent.latest_charge_id, actor="test")
-    assert visitor.status()["state"] == "paid"
+    assert visitor.status()["state"] == "succeeded"
     assert visitor.effects() == SALE
 
 
@@ -83,13 +83,13 @@ def test_a_psp_that_was_not_reached_took_nothing_and_the_next_attempt_pays(shop:
     told = visitor.pay()
     assert (told["state"], "Nothing was taken" in told["message"]) == ("pay", True)
     shop.psp.heal()
-    assert visitor.pay("pm_card_mastercard")["state"] == "paid"
+    assert visitor.pay("pm_card_mastercard")["state"] == "succeeded"
     assert visitor.effects() == SALE
 
 
 def test_two_sessions_of_one_order_are_paid_once(shop: Shop) -> None:
     first, second = visit(shop), visit(shop)
-    assert first.pay()["state"] == "paid"
+    assert first.pay()["state"] == "succeeded"
     told = second.pay()
     assert (told["state"], told["message"]) == (
         "pay",
@@ -103,7 +103,7 @@ def test_a_challenge_can_be_left_for_another_card(shop: Shop) -> None:
     left = visitor.pay("pm_card_threeDSecure2Required")["go"]
     assert visitor.shown() == "challenge"
     assert left.replace("&", "&amp;") in visitor.look().content.decode()
-    assert visitor.pay("pm_card_visa")["state"] == "paid"
+    assert visitor.pay("pm_card_visa")["state"] == "succeeded"
     shop.psp.complete_challenge(left)
     assert visitor.effects() == SALE
 
@@ -129,8 +129,8 @@ def test_a_bank_that_decides_later_completes_the_session_and_tells_how_it_ended(
         "fail": "checkout.session.async_payment_failed",
     }
     assert {name: each.shown() for name, each in visitors.items()} == {
-        "success": "paid",
-        "fail": "not_paid",
+        "success": "succeeded",
+        "fail": "failed",
     }
 
 

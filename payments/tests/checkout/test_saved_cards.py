@@ -47,7 +47,7 @@ def test_a_saved_card_is_offered_first_and_pays(shop: Shop, customer: str) -> No
     assert "Another card" in text
     assert f'value="{card}" checked' in text
     assert text.count(" checked") == 1
-    assert visitor.pay("", method=card)["state"] == "paid"
+    assert visitor.pay("", method=card)["state"] == "succeeded"
     assert visitor.intent.payment_method_id == row_of(card).pk
     assert visitor.effects() == SALE
 
@@ -65,7 +65,7 @@ def test_a_declined_saved_card_is_told_and_another_card_pays(shop: Shop, custome
     told = visitor.pay("", method=card)
     assert (told["state"], told["attempt"]) == ("pay", 2)
     assert "Nothing was taken" in told["message"]
-    assert visitor.pay("pm_card_mastercard")["state"] == "paid"
+    assert visitor.pay("pm_card_mastercard")["state"] == "succeeded"
     assert visitor.effects() == SALE
 
 

@@ -145,7 +145,7 @@ def test_a_challenge_completed_in_the_last_moment_counts(shop: Shop) -> None:
 
 def test_what_is_only_held_completes_the_session_unpaid(shop: Shop) -> None:
     visitor = visit(shop, payment_intent_data={"capture_method": "manual"})
-    assert visitor.pay()["state"] == "paid"
+    assert visitor.pay()["state"] == "succeeded"
     api = api_of(shop)
     shown = api.get(f"/v1/checkout/sessions/{visitor.id}").body
     assert (shown["status"], shown["payment_status"]) == ("complete", "unpaid")

@@ -45,7 +45,7 @@ def test_a_card_is_kept_for_the_customer_and_the_session_is_complete(shop: Shop)
     assert (setup.metadata, setup.description) == (data["metadata"], data["description"])
     assert visitor.shown() == "pay"
     told = visitor.pay()
-    assert (told["state"], told["go"]) == ("paid", "https://shop.example/thanks")
+    assert (told["state"], told["go"]) == ("succeeded", "https://shop.example/thanks")
     kept = api.get(f"/v1/customers/{customer}/payment_methods").body["data"]
     assert [method["card"]["last4"] for method in kept] == ["4242"]
     assert api.get(f"/v1/checkout/sessions/{visitor.id}").body["status"] == "complete"
@@ -72,7 +72,7 @@ def test_the_page_speaks_of_a_card_and_never_of_a_payment(shop: Shop) -> None:
     told = visitor.pay("pm_card_chargeDeclinedExpiredCard")
     assert told["state"] == "pay"
     assert told["message"] == "This card has expired. It was not saved. Try another card."
-    assert visitor.pay()["state"] == "paid"
+    assert visitor.pay()["state"] == "succeeded"
 
 
 def test_a_challenge_leads_to_the_bank_and_back_to_the_page(shop: Shop) -> None:
@@ -82,15 +82,15 @@ def test_a_challenge_leads_to_the_bank_and_back_to_the_page(shop: Shop) -> None:
     assert visitor.shown() == "challenge"
     back = shop.psp.complete_challenge(bank)
     resolve_setup(setup_of(visitor).latest_attempt_id, actor="test")
-    assert visitor.shown() == "paid", back
+    assert visitor.shown() == "succeeded", back
     assert visitor.client.get(f"{visitor.base}/return")["Location"] == "https://shop.example/thanks"
 
 
 def test_two_tabs_and_a_late_one_keep_one_card(shop: Shop) -> None:
     visitor = visit(shop)
-    assert visitor.pay(attempt=1)["state"] == "paid"
-    assert visitor.pay("pm_card_mastercard", attempt=1)["state"] == "paid"
-    assert visitor.pay("pm_card_mastercard", attempt=2)["state"] == "paid"
+    assert visitor.pay(attempt=1)["state"] == "succeeded"
+    assert visitor.pay("pm_card_mastercard", attempt=1)["state"] == "succeeded"
+    assert visitor.pay("pm_card_mastercard", attempt=2)["state"] == "succeeded"
     assert setup_of(visitor).attempts.count() == PaymentMethod.objects.count() == 1
 
 
@@ -182,7 +182,7 @@ def test_a_payment_on_the_page_keeps_its_card_and_says_so(shop: Shop) -> None:
     text = visitor.look().content.decode()
     assert "The shop keeps this card for later payments" in text
     assert 'value="ideal"' not in text, "a bank transfer cannot be charged again"
-    assert visitor.pay()["state"] == "paid"
+    assert visitor.pay()["state"] == "succeeded"
     [kept] = api.get(f"/v1/customers/{customer}/payment_methods").body["data"]
     later = {"customer": customer, "payment_method": kept["id"], "off_session": True}
     charged = api.post("/v1/payment_intents", amount=900, currency="eur", confirm=True, **later)

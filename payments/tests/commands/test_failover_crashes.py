@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Thread
 from typing import Any
 
@@ -120,14 +120,12 @@ def test_a_request_answered_while_its_next_charge_is_written_has_that_charge_sen
     wait_seconds = 4.0
 
     def keep_decisions_from_being_written() -> None:
-        while not owner_cursor.execute("SELECT FROM payments_operation").fetchall():
-            time.sleep(0.02)
-        owner_cursor.execute("BEGIN")
-        owner_cursor.execute("LOCK TABLE payments_routing_decision IN EXCLUSIVE MODE")
-        while not shop.psp.release():
-            time.sleep(0.02)
-        time.sleep(wait_seconds)
-        owner_cursor.execute("COMMIT")
+        operations = "SELECT FROM payments_operation"
+        _wait_until(lambda: owner_cursor.execute(operations).fetchall(), "a charge is written")
+        with owner_cursor.connection.transaction():
+            owner_cursor.execute("LOCK TABLE payments_routing_decision IN EXCLUSIVE MODE")
+            _wait_until(shop.psp.release, "the PSP holds the call")
+            time.sleep(wait_seconds)
 
     release = Thread(target=keep_decisions_from_being_written)
     release.start()
@@ -138,10 +136,7 @@ def test_a_request_answered_while_its_next_charge_is_written_has_that_charge_sen
     release.join()
     intent_id = body_of(answer)["id"]
     assert body_of(answer)["status"] == "processing"
-    end = time.monotonic() + 10
-    while shop.intent(intent_id).status == "PROCESSING":
-        assert time.monotonic() < end, "the next charge was not sent"
-        time.sleep(0.05)
+    _wait_until(lambda: shop.intent(intent_id).status != "PROCESSING", "the next charge was sent")
     assert statuses(shop, intent_id) == PAID_AT_THE_SECOND
     assert charges_made(shop) == ["authorize", "capture"]
     assert shop.create(caller=caller).body == answer.body
@@ -179,3 +174,10 @@ def test_only_the_first_answer_to_the_sender_may_lead_elsewhere(
     assert bool(asked) == (what == UNTOUCHED)
     charge.refresh_from_db()
     assert (charge.status, charge.intent.status) == ("DECLINED", "FAILED")
+
+
+def _wait_until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, f"not within 10 s: {what}"
+        time.sleep(0.02)

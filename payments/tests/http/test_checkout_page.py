@@ -161,7 +161,7 @@ def test_a_challenge_leads_to_the_bank_and_back(
     second.is_at_shop()
     assert storefront.effects() == SALE
     tab.page.goto(session.url)
-    assert tab.state == "paid"
+    assert tab.state == "succeeded"
 
 
 def test_a_bank_is_chosen_on_the_page_of_the_psp_and_a_failure_leads_back(

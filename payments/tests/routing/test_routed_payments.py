@@ -214,7 +214,7 @@ def test_the_page_of_a_session_shows_the_fields_of_the_account_that_is_chosen(
     fields = hosted_fields_of(other.id)
     assert fields is not None
     assert fields.public_key in visitor.look().content.decode()
-    assert visitor.pay(token_of_account(other))["state"] == "paid"
+    assert visitor.pay(token_of_account(other))["state"] == "succeeded"
     assert charged_at() == [other.code]
     elsewhere = visit(shop, metadata={"order_id": "elsewhere"})
     told = elsewhere.pay(token_of_account(shop.account))
