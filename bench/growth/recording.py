@@ -54,6 +54,7 @@ LEFT_OUT: Final[dict[str, str]] = {
     "payments_payment_link": "no life begins at one",
     "payments_routing_rule": "no life is routed",
     "payments_routing_decision": "the same",
+    "payments_configuration_change": "lives need no change of the configuration",
     "payments_case": "no life leaves one open, nor are there any",
     "payments_dispatch": "every event has been fanned out",
     "payments_unnumbered_event": "every event has its number on the stream",

@@ -13,6 +13,7 @@ from payments import public_ids
 from payments.admin import (  # noqa: F401  (importing a module registers its pages)
     case,
     checkout,
+    configuration,
     customer,
     delivery,
     dispute,

@@ -14,6 +14,7 @@ from unfold.decorators import display as shown
 from payments import public_ids
 from payments.admin import display
 from payments.admin.columns import column, status
+from payments.admin.configuration import WithHistory
 from payments.admin.filters import one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
@@ -120,7 +121,7 @@ def _all_or(names: list[str]) -> str:
 
 
 @admin.register(PspAccount)
-class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
+class PspAccountAdmin(SearchByPublicId, WithHistory):
     """PSP accounts that process merchants' payments; `manage.py psp_accounts` changes them.
 
     Credentials are never read here.

@@ -77,6 +77,7 @@ def _access() -> dict[str, Any]:
         _item("API keys", "payments", "key", "apikey"),
         _item("PSP accounts", "payments", "hub", "pspaccount"),
         _item("Routing rules", "payments", "route", "routingrule"),
+        _item("Changes", "payments", "manage_history", "configurationchange"),
         _item("Staff", "auth", "badge", "user"),
         _item("Roles", "auth", "groups", "group"),
     )

@@ -12,6 +12,7 @@ from unfold.decorators import display as shown
 from payments import public_ids
 from payments.admin import display
 from payments.admin.columns import column, linked
+from payments.admin.configuration import WithHistory
 from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
@@ -39,7 +40,7 @@ def _why(candidate: Mapping[str, Any]) -> str:
 
 
 @admin.register(RoutingRule)
-class RoutingRuleAdmin(SearchByPublicId, ReadOnlyAdmin):
+class RoutingRuleAdmin(SearchByPublicId, WithHistory):
     """The rules of both modes; `manage.py routing_rules` changes them."""
 
     list_display = ("position", "name", "mode", "whose", "active", "shown_targets", "created")

@@ -28,7 +28,7 @@ class RowCommand(BaseCommand):
         rows = [shown] if isinstance(shown, Mapping) else shown
         if given["json"]:
             self.stdout.write(json.dumps(shown, indent=2, default=str))
-        elif given["verb"] == "list":
+        elif given["verb"] in ("list", "history"):
             self._print_table(rows)
         else:
             self._print_rows(rows)

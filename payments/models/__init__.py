@@ -5,6 +5,8 @@ from payments.models.case import Case as Case
 from payments.models.checkout import BankDecision as BankDecision
 from payments.models.checkout import CheckoutSession as CheckoutSession
 from payments.models.checkout import PaymentLink as PaymentLink
+from payments.models.configuration_change import ConfigurationChange as ConfigurationChange
+from payments.models.configuration_change import ConfigurationVerb as ConfigurationVerb
 from payments.models.customer import Customer as Customer
 from payments.models.customer import PaymentMethod as PaymentMethod
 from payments.models.deadline import Deadline as Deadline

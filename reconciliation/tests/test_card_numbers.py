@@ -45,7 +45,7 @@ OUTSIDE: Final = _columns(
     "SettlementReport.last_error PaymentMethod.brand,funding,country,method_type,fingerprint,last4 "
     "Operation.payment_method_details CardVelocity.fingerprint "
     "SetupAttempt.code,decline_code,message,detail,payment_method_details "
-    "SetupIntent.last_setup_error"
+    "SetupIntent.last_setup_error ConfigurationChange.author,reason"
 )
 """What a PSP, a bank, an endpoint or an operator wrote: masked before it is stored, or made of what
 was masked; a report's file is refused."""
@@ -98,7 +98,7 @@ OURS: Final = _columns(
     "PspNotification.claimed_kind,claimed_currency "
     "Refund.currency,status,reason FailedEvent.group,type "
     "SettlementReport.imported_by,body_sha256,status SettlementLine.content_sha256,kind,currency "
-    "SettlementLine.status"
+    "SettlementLine.status ConfigurationChange.subject,verb,changes"
 )
 """Made by the platform or its operators' commands."""
 

@@ -16,8 +16,9 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
+from payments.management.history import add_author, add_most, author_of, history_of
 from payments.management.rows import RowCommand, add_settings, add_verb, given_settings
-from payments.models import PspAccount
+from payments.models import ConfigurationChange, PspAccount
 from payments.services.commands import psp_accounts as commands
 from payments.services.psp_gateway.credentials import require_working
 from psp_adapters.registry import UnknownPsp, credential_fields_of
@@ -54,10 +55,18 @@ class Command(RowCommand):
             ("resume", "check its credentials, and have it take new charges again"),
             ("close", "have it never take new charges again"),
         ):
-            add_verb(verbs, verb, what).add_argument("code")
+            parser_of_verb = add_verb(verbs, verb, what)
+            parser_of_verb.add_argument("code")
+            if verb in ("pause", "resume", "close"):
+                add_author(parser_of_verb)
+        history = add_verb(verbs, "history", "show who changed it, what and why")
+        history.add_argument("code")
+        add_most(history)
         for each in (create, change):
             each.add_argument("code", help="its name here, which is in the address of its webhook")
-        add_verb(verbs, "reseal", "encrypt all credentials with the first encryption key")
+        reseal = add_verb(verbs, "reseal", "encrypt all credentials with the first encryption key")
+        for each in (create, change, reseal):
+            add_author(each)
 
     def _list(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         return [
@@ -83,6 +92,7 @@ class Command(RowCommand):
             code=given["code"],
             psp=given["psp"],
             livemode=given["live"],
+            author=author_of(given),
             given=None if given["paused"] else _given_credentials(given, psp=given["psp"]),
             **_changes(given),
         )
@@ -94,7 +104,8 @@ class Command(RowCommand):
         if not values and not wants_credentials:
             raise CommandError("name what is to change, such as --hold-days 5 or --credentials -")
         secrets = _given_credentials(given, psp=account.psp) if wants_credentials else None
-        return _shown(commands.change_psp_account(account, given=secrets, **values))
+        author = author_of(given)
+        return _shown(commands.change_psp_account(account, author=author, given=secrets, **values))
 
     def _check(self, given: dict[str, Any]) -> dict[str, Any]:
         account = _account_of(given["code"])
@@ -102,16 +113,24 @@ class Command(RowCommand):
         return {"code": account.code, "credentials": f"{account.psp} takes them"}
 
     def _pause(self, given: dict[str, Any]) -> dict[str, Any]:
-        return _shown(commands.pause_psp_account(_account_of(given["code"])))
+        account, author = _account_of(given["code"]), author_of(given)
+        return _shown(commands.pause_psp_account(account, author=author))
 
     def _resume(self, given: dict[str, Any]) -> dict[str, Any]:
-        return _shown(commands.resume_psp_account(_account_of(given["code"])))
+        account, author = _account_of(given["code"]), author_of(given)
+        return _shown(commands.resume_psp_account(account, author=author))
 
     def _close(self, given: dict[str, Any]) -> dict[str, Any]:
-        return _shown(commands.close_psp_account(_account_of(given["code"])))
+        account, author = _account_of(given["code"]), author_of(given)
+        return _shown(commands.close_psp_account(account, author=author))
 
     def _reseal(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"accounts with credentials encrypted anew": commands.reseal_credentials()}
+        done = commands.reseal_credentials(author=author_of(given))
+        return {"accounts with credentials encrypted anew": done}
+
+    def _history(self, given: dict[str, Any]) -> list[dict[str, Any]]:
+        account = _account_of(given["code"])
+        return history_of(ConfigurationChange.objects.filter(psp_account=account), given)
 
 
 def _add_changes(parser: CommandParser) -> None:

@@ -16,8 +16,9 @@ from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
 from payments.management.commands.merchant import merchant_of
+from payments.management.history import add_author, add_most, author_of, history_of
 from payments.management.rows import RowCommand, add_verb
-from payments.models import RoutingRule
+from payments.models import ConfigurationChange, RoutingRule
 from payments.services.commands import routing_rules as commands
 from payments.services.routing.dry_run import Comparison, Tally, compare
 from payments.services.routing.rules import rule_of
@@ -46,9 +47,16 @@ class Command(RowCommand):
         add = add_verb(verbs, "add", "add one at the end, or at a position")
         add.add_argument("name", nargs="?", help="what people call it")
         add.add_argument("--position", type=int, help="before the rule that is there now")
-        every += [add, _add_dry_run(verbs)]
+        for each in (add, *every[2:]):
+            add_author(each)
         for each in (add, every[2]):
             _add_fields(each)
+        history = add_verb(verbs, "history", "show who changed rules of a mode, what and why")
+        history.add_argument(
+            "position", type=int, nargs="?", help="only of the rule that is there now"
+        )
+        add_most(history)
+        every += [add, _add_dry_run(verbs), history]
         every[2].add_argument("--name", help="what people call it")
         for each in every:
             each.add_argument("--live", action="store_true", help="of live payments")
@@ -74,23 +82,36 @@ class Command(RowCommand):
         values = _values(given, {})
         if "name" not in values or "targets" not in values:
             raise CommandError("name the rule and its accounts, such as: add euros --to stripe-eu")
-        position = given["position"]
-        return _shown(commands.add_rule(livemode=given["live"], position=position, **values))
+        return _shown(
+            commands.add_rule(
+                livemode=given["live"],
+                position=given["position"],
+                author=author_of(given),
+                **values,
+            )
+        )
 
     def _change(self, given: dict[str, Any]) -> dict[str, Any]:
         rule = _rule_of(given)
         values = _values(given, {"conditions": rule.conditions, "targets": rule.targets})
         if not values:
             raise CommandError("name what is to change, such as --active off")
-        return _shown(commands.change_rule(rule, **values))
+        return _shown(commands.change_rule(rule, author=author_of(given), **values))
 
     def _move(self, given: dict[str, Any]) -> dict[str, Any]:
-        return _shown(commands.move_rule(_rule_of(given), to=given["to"]))
+        rule, author = _rule_of(given), author_of(given)
+        return _shown(commands.move_rule(rule, to=given["to"], author=author))
 
     def _remove(self, given: dict[str, Any]) -> dict[str, Any]:
         rule = _rule_of(given)
-        commands.remove_rule(rule)
+        commands.remove_rule(rule, author=author_of(given))
         return {"removed": rule.name}
+
+    def _history(self, given: dict[str, Any]) -> list[dict[str, Any]]:
+        changes = ConfigurationChange.objects.filter(rule_id__isnull=False, livemode=given["live"])
+        if given["position"] is not None:
+            changes = changes.filter(rule_id=_rule_of(given).id)
+        return history_of(changes, given)
 
     def _dry_run(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         rows = _proposed(given) if given["rules"] else _present(given)

@@ -15,7 +15,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from payments.models import Merchant, PspAccount, RoutingRule
+from payments.services.audit.configuration import Author
 from payments.services.commands.psp_accounts import change_psp_account, create_psp_account
+from payments.services.commands.routing_rules import add_rule
 from payments.services.psp_gateway.credentials import open_credentials
 from psp_adapters.registry import BadCredentials
 
@@ -28,6 +30,7 @@ RULES: Final[tuple[tuple[str, dict[str, Any], str, str], ...]] = (
     ("All else to the first account", {}, ACCOUNT, FURTHER_ACCOUNT),
 )
 """Name and conditions, the account, and the one after it."""
+AUTHOR: Final = Author("job:seed_demo", "The demo starts.")
 KEY_NAME: Final = "demo"
 # Name and platform fee in basis points.
 MERCHANTS: Final = (("Northwind Books", 0), ("Tailspin Coffee", 150))
@@ -64,14 +67,14 @@ def _seed_account(code: str, wanted: dict[str, str]) -> None:
     """Make an account at the sandbox PSP, or give it the credentials of this start."""
     account = PspAccount.objects.filter(code=code).first()
     if account is None:
-        create_psp_account(code=code, psp=ACCOUNT, livemode=False, given=wanted)
+        create_psp_account(code=code, psp=ACCOUNT, livemode=False, author=AUTHOR, given=wanted)
         return
     try:
         is_known = open_credentials(account) == {k: v for k, v in wanted.items() if v}
     except BadCredentials:
         is_known = False
     if not is_known:
-        change_psp_account(account, given=wanted)
+        change_psp_account(account, author=AUTHOR, given=wanted)
 
 
 def _seed_rules() -> None:
@@ -80,16 +83,15 @@ def _seed_rules() -> None:
         return
     own = Merchant.objects.filter(name__in=dict(MERCHANTS), test_psp_account__code=ACCOUNT)
     wanted = [(merchant, rule) for merchant in own.order_by("id") for rule in RULES]
-    for position, (merchant, rule) in enumerate(wanted, start=1):
+    for merchant, rule in wanted:
         name, conditions, account, further = rule
-        targets = {"split": [{"account": account, "share": 100}], "fallback": [further]}
-        RoutingRule.objects.create(
+        add_rule(
             livemode=False,
             merchant=merchant,
-            position=position,
             name=name,
             conditions=conditions,
-            targets=targets,
+            targets={"split": [{"account": account, "share": 100}], "fallback": [further]},
+            author=AUTHOR,
         )
 
 

@@ -1,15 +1,20 @@
-"""Creates, changes, pauses, resumes and closes PSP accounts, and checks their credentials."""
+"""Creates, changes, pauses, resumes and closes PSP accounts, and checks their credentials.
+
+Each change is logged with its author, in its transaction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django_fsm import ConcurrentTransition, TransitionNotAllowed
 
 from payments import sealing
-from payments.models import PspAccount
+from payments.models import ConfigurationVerb, PspAccount
+from payments.services.audit.configuration import Author, log_account, state_of_account
 from payments.services.psp_gateway import accounts, credentials, terms
 from payments.states import PspAccountStatus
 from psp_adapters.registry import BadCredentials, UnknownPsp, capabilities_of
@@ -20,6 +25,7 @@ def create_psp_account(
     code: str,
     psp: str,
     livemode: bool,
+    author: Author,
     given: Mapping[str, str] | None = None,
     **values: Any,
 ) -> PspAccount:
@@ -30,11 +36,15 @@ def create_psp_account(
     """
     status = PspAccountStatus.PAUSED if given is None else PspAccountStatus.ACTIVE
     account = PspAccount(code=code, psp=psp, livemode=livemode, status=status)
-    return _changed(account, given, values)
+    return _changed(ConfigurationVerb.CREATE, account, given, values, author)
 
 
 def change_psp_account(
-    account: PspAccount, *, given: Mapping[str, str] | None = None, **values: Any
+    account: PspAccount,
+    *,
+    author: Author,
+    given: Mapping[str, str] | None = None,
+    **values: Any,
 ) -> PspAccount:
     """Change settings by column, and credentials by name; every process sees them within 5 s.
 
@@ -42,30 +52,30 @@ def change_psp_account(
     checked with its PSP when it is resumed, all others now. Raises ValidationError, and ValueError
     for wrong terms or credentials; nothing is changed then.
     """
-    return _changed(account, given, values)
+    return _changed(ConfigurationVerb.CHANGE, account, given, values, author)
 
 
-def pause_psp_account(account: PspAccount) -> PspAccount:
+def pause_psp_account(account: PspAccount, *, author: Author) -> PspAccount:
     """Have it take no new charges; raises ValueError if it takes none already."""
-    return _moved(account, account.pause)
+    return _moved(ConfigurationVerb.PAUSE, account, account.pause, author)
 
 
-def resume_psp_account(account: PspAccount) -> PspAccount:
+def resume_psp_account(account: PspAccount, *, author: Author) -> PspAccount:
     """Check its credentials with its PSP, and have it take new charges again.
 
     Raises ValueError, with the account as it was, if they are wrong or it is not paused.
     """
     if account.status == PspAccountStatus.PAUSED:
         credentials.require_working(account)
-    return _moved(account, account.resume)
+    return _moved(ConfigurationVerb.RESUME, account, account.resume, author)
 
 
-def close_psp_account(account: PspAccount) -> PspAccount:
+def close_psp_account(account: PspAccount, *, author: Author) -> PspAccount:
     """Have it never take a new charge again; raises ValueError if it is being closed already."""
-    return _moved(account, account.close)
+    return _moved(ConfigurationVerb.CLOSE, account, account.close, author)
 
 
-def reseal_credentials() -> int:
+def reseal_credentials(*, author: Author) -> int:
     """Encrypt all credentials anew with the first of our keys, so that the others can be removed.
 
     Returns of how many accounts. Raises ValueError if no present key decrypts some.
@@ -79,11 +89,17 @@ def reseal_credentials() -> int:
         for row in rows:
             row.sealed_credentials = sealing.reseal(row.sealed_credentials)
             row.save(update_fields=["sealed_credentials"])
+            unchanged = state_of_account(row)
+            log_account(ConfigurationVerb.RESEAL, row, before=unchanged, author=author)
     return len(rows)
 
 
 def _changed(
-    account: PspAccount, given: Mapping[str, str] | None, values: Mapping[str, Any]
+    verb: ConfigurationVerb,
+    account: PspAccount,
+    given: Mapping[str, str] | None,
+    values: Mapping[str, Any],
+    author: Author,
 ) -> PspAccount:
     for name, value in values.items():
         setattr(account, name, value)
@@ -95,18 +111,19 @@ def _changed(
     account.full_clean(exclude=["status"])
     terms.require_terms(account, method_types=method_types)
     if given is None:
-        return _saved(account, list(values))
+        return _saved(verb, account, list(values), author)
     before = account.sealed_credentials
-    _set_credentials(account, given)
+    changed = _set_credentials(account, given)
     with transaction.atomic(durable=True):
         # Two operators may change one credential each: the second begins anew.
-        stored = PspAccount.objects.select_for_update(no_key=True).filter(pk=account.pk).first()
+        stored = _locked(account)
         if stored is not None and stored.sealed_credentials != before:
             raise _changed_meanwhile(account)
-        return _saved(account, [*values, "sealed_credentials"])
+        return _saved(verb, account, [*values, "sealed_credentials"], author, changed)
 
 
-def _set_credentials(account: PspAccount, given: Mapping[str, str]) -> None:
+def _set_credentials(account: PspAccount, given: Mapping[str, str]) -> set[str]:
+    """Seal the credentials, checked with the PSP; returns the names of those that differ."""
     try:
         present = credentials.open_credentials(account)
     except BadCredentials:  # There are none, or none that can be read: all must be given.
@@ -117,24 +134,42 @@ def _set_credentials(account: PspAccount, given: Mapping[str, str]) -> None:
         credentials.connect(account)
     else:
         credentials.require_working(account)
+    return {name for name, _ in merged.items() ^ present.items()}
 
 
-def _moved(account: PspAccount, move: Callable[[], None]) -> PspAccount:
+def _moved(
+    verb: ConfigurationVerb, account: PspAccount, move: Callable[[], None], author: Author
+) -> PspAccount:
     try:
         move()
     except TransitionNotAllowed:
         raise ValueError(f"the PSP account {account.code} is {account.status}") from None
-    return _saved(account, ["status"])
+    return _saved(verb, account, ["status"], author)
 
 
-def _saved(account: PspAccount, fields: list[str]) -> PspAccount:
-    """Write these columns alone: another operator may change others meanwhile."""
-    try:
-        account.save(update_fields=None if account._state.adding else fields)
-    except ConcurrentTransition:
-        raise _changed_meanwhile(account) from None
-    accounts.forget_row(account.id)
+def _saved(
+    verb: ConfigurationVerb,
+    account: PspAccount,
+    fields: list[str],
+    author: Author,
+    changed_credentials: Collection[str] = (),
+) -> PspAccount:
+    """Write these columns alone, as another operator may change others meanwhile, and log it."""
+    with transaction.atomic():
+        stored = _locked(account)
+        try:
+            account.save(update_fields=None if stored is None else fields)
+        except ConcurrentTransition:
+            raise _changed_meanwhile(account) from None
+        before = {} if stored is None else state_of_account(stored)
+        log_account(verb, account, before=before, author=author, credentials=changed_credentials)
+        transaction.on_commit(partial(accounts.forget_row, account.id))
     return account
+
+
+def _locked(account: PspAccount) -> PspAccount | None:
+    """The account as it is stored, which nothing else changes until the commit; None: it is new."""
+    return PspAccount.objects.select_for_update(no_key=True).filter(pk=account.pk).first()
 
 
 def _changed_meanwhile(account: PspAccount) -> ValueError:

@@ -1,4 +1,7 @@
-"""Adds, changes, moves and removes routing rules. Every process applies them within 5 s."""
+"""Adds, changes, moves and removes routing rules. Every process applies them within 5 s.
+
+Each change is logged with its author, in its transaction.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from django.db import transaction
 from django.db.models import F
 
 from ledger.database.statements import execute, table_of
-from payments.models import Merchant, PspAccount, RoutingRule
+from payments.models import ConfigurationVerb, Merchant, PspAccount, RoutingRule
+from payments.services.audit.configuration import Author, log_rule, state_of_rule
 from payments.services.routing import forms
 from payments.services.routing.rules import forget_rules
 
@@ -30,6 +34,7 @@ def add_rule(
     livemode: bool,
     name: str,
     targets: Any,
+    author: Author,
     conditions: Any = None,
     merchant: Merchant | None = None,
     active: bool = True,
@@ -51,44 +56,67 @@ def add_rule(
         rule.position = _within(position, rows.count() + 1)
         rows.filter(position__gte=rule.position).update(position=F("position") + 1)
         rule.save(force_insert=True)
+        log_rule(ConfigurationVerb.ADD, rule, before={}, after=state_of_rule(rule), author=author)
     forget_rules()
     return rule
 
 
-def change_rule(rule: RoutingRule, **values: Any) -> RoutingRule:
+def change_rule(rule: RoutingRule, *, author: Author, **values: Any) -> RoutingRule:
     """Change fields of a rule; those not named stay. Raises ValueError; nothing is changed then."""
     for name, value in values.items():
         setattr(rule, name, value)
     require_rule(rule)
-    rule.save(update_fields=[*values, "updated_at"])
+    with transaction.atomic(durable=True):
+        stored = _stored(rule)
+        before = state_of_rule(stored)
+        for name, value in values.items():
+            setattr(stored, name, value)
+        stored.save(update_fields=[*values, "updated_at"])
+        after = state_of_rule(stored)
+        log_rule(ConfigurationVerb.CHANGE, stored, before=before, after=after, author=author)
     forget_rules()
-    return rule
+    return stored
 
 
-def move_rule(rule: RoutingRule, *, to: int) -> RoutingRule:
+def move_rule(rule: RoutingRule, *, to: int, author: Author) -> RoutingRule:
     """Have a rule tried at another position; the others keep their order. Raises ValueError."""
     with transaction.atomic(durable=True):
         _lock()
         rows = RoutingRule.objects.filter(livemode=rule.livemode)
-        rule.refresh_from_db(fields=["position"])
+        rule = _stored(rule)
+        before = state_of_rule(rule)
         to = _within(to, rows.count())
         rows.filter(position__gt=rule.position).update(position=F("position") - 1)
         rows.filter(position__gte=to).exclude(pk=rule.pk).update(position=F("position") + 1)
         rule.position = to
         rule.save(update_fields=["position", "updated_at"])
+        after = state_of_rule(rule)
+        log_rule(ConfigurationVerb.MOVE, rule, before=before, after=after, author=author)
     forget_rules()
     return rule
 
 
-def remove_rule(rule: RoutingRule) -> None:
+def remove_rule(rule: RoutingRule, *, author: Author) -> None:
     """Remove a rule; decisions that name it keep its position and name."""
     with transaction.atomic(durable=True):
         _lock()
-        rule.refresh_from_db(fields=["position"])
+        rule = _stored(rule)
         rows = RoutingRule.objects.filter(livemode=rule.livemode, position__gt=rule.position)
+        log_rule(
+            ConfigurationVerb.REMOVE, rule, before=state_of_rule(rule), after={}, author=author
+        )
         rule.delete()
         rows.update(position=F("position") - 1)
     forget_rules()
+
+
+def _stored(rule: RoutingRule) -> RoutingRule:
+    """The rule as it is stored, locked until the commit; ValueError if it is gone."""
+    rows = RoutingRule.objects.select_for_update(of=("self",)).select_related("merchant")
+    stored = rows.filter(pk=rule.pk).first()
+    if stored is None:
+        raise ValueError(f"the rule {rule.name} was removed meanwhile")
+    return stored
 
 
 def _lock() -> None:

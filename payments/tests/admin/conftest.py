@@ -7,7 +7,8 @@ from django.db import transaction
 
 from ledger.models import BalanceSnapshot, LedgerAccount
 from payments.clock import now_utc
-from payments.models import ApiKey, Dispatch, Event, PaymentIntent, RoutingRule
+from payments.models import ApiKey, ConfigurationVerb, Dispatch, Event, PaymentIntent, RoutingRule
+from payments.services.audit.configuration import Author, log_rule, state_of_rule
 from payments.services.routing.choice import route_by
 from payments.services.routing.decisions import decision
 from payments.services.routing.rules import RoutingSubject, rule_of
@@ -66,6 +67,13 @@ def _route(shop: Shop) -> None:
         conditions={"methods": ["card"], "countries": ["DE"], "metadata": {"shop": "berlin"}},
         targets={"split": [{"account": code, "share": 100}], "fallback": [code]},
         active=False,
+    )
+    log_rule(
+        ConfigurationVerb.ADD,
+        rule,
+        before={},
+        after=state_of_rule(rule),
+        author=Author("staff:ada", "<script>"),
     )
     subject = RoutingSubject(
         merchant_id=shop.merchant.id,

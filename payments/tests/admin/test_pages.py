@@ -32,6 +32,7 @@ from payments.models import (
     PspAccount,
     PspNotification,
     Refund,
+    RoutingRule,
     WebhookEndpoint,
 )
 from payments.sealing import open_sealed
@@ -174,6 +175,12 @@ def test_the_page_of_a_payment_shows_its_story(trading: Shop, superuser: Console
     assert f"{trading.account.code} (rule)" in page
 
 
+def test_the_page_of_a_rule_says_who_changed_it(trading: Shop, superuser: Console) -> None:
+    page = superuser.page(RoutingRule.objects.get()).content.decode()
+    assert "staff:ada" in page
+    assert "cards of Germany" in page
+
+
 def test_an_operations_page_names_the_card(trading: Shop, superuser: Console) -> None:
     charge = Operation.objects.filter(kind="authorize").earliest("pk")
     assert f"visa {display.MASK} 4242" in superuser.page(charge).content.decode()
@@ -228,6 +235,7 @@ NOT_GROWING = {
     "SweepRun",
     "RoutingRule",
     "RoutingDecision",
+    "ConfigurationChange",
 }
 """More of the same trade adds no row to these."""
 

@@ -11,7 +11,15 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from payments.models import Operation, PaymentIntent, PspAccount, PspNotification
+from payments.models import (
+    ConfigurationChange,
+    Operation,
+    PaymentIntent,
+    PspAccount,
+    PspNotification,
+)
+from payments.public_ids import new_id
+from payments.services.audit.configuration import Author
 from payments.services.commands.psp_accounts import (
     change_psp_account,
     close_psp_account,
@@ -27,6 +35,7 @@ from payments.tests.support.notices import Hooks
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
+ADA = Author("staff:ada", "a test")
 INTENTS = "/v1/payment_intents"
 KEY = "sandbox_accounts"
 
@@ -36,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("database")
 def create(sandbox: SandboxProcess, **given: Any) -> PspAccount:
     credentials = {"base_url": sandbox.base_url, "api_key": KEY}
     words: dict[str, Any] = {"code": "new", "psp": "sandbox", "livemode": False}
-    return create_psp_account(**words | {"given": credentials} | given)
+    return create_psp_account(author=ADA, **words | {"given": credentials} | given)
 
 
 def try_to_pay(api: ApiClient, shop: Shop, **given: Any) -> Any:
@@ -96,24 +105,26 @@ def test_credentials_change_one_by_one_and_a_wrong_one_changes_nothing(
 ) -> None:
     account = create(sandbox_psp)
     first = accounts.adapter_of(account)
-    change_psp_account(account, given={"webhook_secrets": "a secret of a test"})
+    change_psp_account(account, author=ADA, given={"webhook_secrets": "a secret of a test"})
     assert credentials_of(account)["webhook_secrets"] == "a secret of a test"
     assert credentials_of(account)["api_key"] == KEY
     assert accounts.adapter_of(account) is not first
     with pytest.raises(ValueError, match="api_key"):
-        change_psp_account(PspAccount.objects.get(), given={"api_key": "wrong"}, hold_days=3)
+        change_psp_account(
+            PspAccount.objects.get(), author=ADA, given={"api_key": "wrong"}, hold_days=3
+        )
     assert credentials_of(account)["api_key"] == KEY
     assert PspAccount.objects.get().hold_days == 7
-    change_psp_account(PspAccount.objects.get(), given={"webhook_secrets": ""})
+    change_psp_account(PspAccount.objects.get(), author=ADA, given={"webhook_secrets": ""})
     assert "webhook_secrets" not in credentials_of(account)
 
 
 def test_two_operators_never_lose_a_credential_of_each_other(sandbox_psp: SandboxProcess) -> None:
     create(sandbox_psp)
     mine, theirs = PspAccount.objects.get(), PspAccount.objects.get()
-    change_psp_account(theirs, given={"webhook_secrets": "a secret of a test"})
+    change_psp_account(theirs, author=ADA, given={"webhook_secrets": "a secret of a test"})
     with pytest.raises(ValueError, match="do it again"):
-        change_psp_account(mine, given={"api_key": f"{KEY}_2"})
+        change_psp_account(mine, author=ADA, given={"api_key": f"{KEY}_2"})
     assert credentials_of(theirs)["webhook_secrets"] == "a secret of a test"
     assert credentials_of(theirs)["api_key"] == KEY
 
@@ -122,25 +133,27 @@ def test_a_paused_account_is_checked_when_it_is_resumed(sandbox_psp: SandboxProc
     account = create(sandbox_psp, given=None)
     assert account.status == "paused"
     with pytest.raises(ValueError, match="no credentials"):
-        resume_psp_account(account)
-    change_psp_account(account, given={"base_url": sandbox_psp.base_url, "api_key": "wrong"})
+        resume_psp_account(account, author=ADA)
+    change_psp_account(
+        account, author=ADA, given={"base_url": sandbox_psp.base_url, "api_key": "wrong"}
+    )
     with pytest.raises(ValueError, match="api_key"):
-        resume_psp_account(account)
+        resume_psp_account(account, author=ADA)
     assert PspAccount.objects.get().status == "paused"
-    change_psp_account(account, given={"api_key": KEY})
-    assert resume_psp_account(account).status == "active"
+    change_psp_account(account, author=ADA, given={"api_key": KEY})
+    assert resume_psp_account(account, author=ADA).status == "active"
 
 
 def test_a_status_is_never_overwritten_by_a_row_read_before(sandbox_psp: SandboxProcess) -> None:
     create(sandbox_psp)
     mine, theirs = PspAccount.objects.get(), PspAccount.objects.get()
-    close_psp_account(mine)
+    close_psp_account(mine, author=ADA)
     for act in (pause_psp_account, close_psp_account):
         with pytest.raises(ValueError, match=r"has changed|is closing"):
-            act(theirs)
+            act(theirs, author=ADA)
         theirs = PspAccount.objects.get()
     with pytest.raises(ValueError, match="is closing"):
-        resume_psp_account(mine)
+        resume_psp_account(mine, author=ADA)
     assert PspAccount.objects.get().status == "closing"
 
 
@@ -171,7 +184,7 @@ def test_such_an_account_charges_nothing_new_and_all_else_goes_on(
     api, before = api_of(shop), PaymentIntent.objects.count()
     waiting = try_to_pay(api, shop, confirm=False).body
     account = PspAccount.objects.get(pk=shop.account.pk)
-    (pause_psp_account if status == "paused" else close_psp_account)(account)
+    (pause_psp_account if status == "paused" else close_psp_account)(account, author=ADA)
 
     calls = shop.psp.calls()
     for reply in (
@@ -193,19 +206,19 @@ def test_such_an_account_charges_nothing_new_and_all_else_goes_on(
 
 def test_the_same_request_succeeds_after_the_account_was_resumed(shop: Shop) -> None:
     api, account = api_of(shop), PspAccount.objects.get(pk=shop.account.pk)
-    pause_psp_account(account)
+    pause_psp_account(account, author=ADA)
     assert try_to_pay(api, shop, confirm=False).status == 200
     assert try_to_pay(api, shop).error["code"] == "payment_provider_paused"
     given = {"amount": 10_000, "currency": "usd", "payment_method": "pm_card_visa"}
     refused = api.post(INTENTS, key="same", confirm=True, **given)
     assert refused.error["code"] == "payment_provider_paused"
-    resume_psp_account(account)
+    resume_psp_account(account, author=ADA)
     assert api.post(INTENTS, key="same", confirm=True, **given).body["status"] == "succeeded"
     assert try_to_pay(api, shop).body["status"] == "succeeded"
 
 
 def test_a_closing_account_gets_no_new_payment_even_unconfirmed(shop: Shop) -> None:
-    close_psp_account(PspAccount.objects.get(pk=shop.account.pk))
+    close_psp_account(PspAccount.objects.get(pk=shop.account.pk), author=ADA)
     reply = try_to_pay(api_of(shop), shop, confirm=False)
     assert reply.error["code"] == "payment_provider_paused"
     assert not PaymentIntent.objects.exists()
@@ -215,7 +228,7 @@ def test_a_confirmed_payment_is_answered_again_while_its_account_is_paused(shop:
     api = api_of(shop)
     given = {"amount": 10_000, "currency": "usd", "payment_method": "pm_card_visa"}
     paid = api.post(INTENTS, key="first", confirm=True, **given)
-    pause_psp_account(PspAccount.objects.get(pk=shop.account.pk))
+    pause_psp_account(PspAccount.objects.get(pk=shop.account.pk), author=ADA)
     again = api.post(INTENTS, key="first", confirm=True, **given)
     assert (again.status, again.body) == (200, paid.body)
 
@@ -226,11 +239,61 @@ def test_an_encryption_key_is_replaced_without_giving_credentials_again(
     account = create(sandbox_psp)
     old, new = settings.SECRETS_ENCRYPTION_KEYS, (Fernet.generate_key().decode(),)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new + old)
-    assert reseal_credentials() == 1
+    assert reseal_credentials(author=ADA) == 1
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new)
     assert credentials_of(account)["api_key"] == KEY
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", old)
     before = PspAccount.objects.get().sealed_credentials
     with pytest.raises(ValueError, match="SECRETS_ENCRYPTION_KEYS"):
-        reseal_credentials()
+        reseal_credentials(author=ADA)
     assert PspAccount.objects.get().sealed_credentials == before
+
+
+def test_each_change_is_logged_with_its_author_and_of_credentials_the_names_alone(
+    sandbox_psp: SandboxProcess,
+) -> None:
+    account = create(sandbox_psp)
+    change_psp_account(account, author=ADA, hold_days=5, given={"webhook_secrets": "a new secret"})
+    pause_psp_account(account, author=Author("staff:bea", "4242 4242 4242 4242 fails there"))
+    created, changed, paused = ConfigurationChange.objects.order_by("id")
+    assert (created.verb, created.changes["currencies"]) == ("create", {"after": []})
+    assert created.changes["credentials"] == {"changed": ["api_key", "base_url"]}
+    assert changed.changes == {
+        "hold_days": {"before": 7, "after": 5},
+        "credentials": {"changed": ["webhook_secrets"]},
+    }
+    assert changed.in_words == "hold_days: 7 → 5; credentials: webhook_secrets changed"
+    assert paused.changes == {"status": {"before": "active", "after": "paused"}}
+    assert (paused.author, paused.reason) == ("staff:bea", "**** **** **** 4242 fails there")
+    stored = str(list(ConfigurationChange.objects.values()))
+    for secret in (KEY, "a new secret", PspAccount.objects.get().sealed_credentials):
+        assert secret not in stored
+
+
+def test_what_is_refused_is_not_logged_and_what_was_logged_stays(
+    sandbox_psp: SandboxProcess, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    account = create(sandbox_psp)
+    with pytest.raises(ValueError, match="--by"):
+        Author("")
+    with pytest.raises(ValueError, match="api_key"):
+        change_psp_account(account, author=ADA, given={"api_key": "wrong"})
+    with pytest.raises(ValueError, match="is active"):
+        resume_psp_account(PspAccount.objects.get(), author=ADA)
+    [created] = ConfigurationChange.objects.all()
+    for statement in ("UPDATE {} SET author = 'staff:eve'", "DELETE FROM {}"):
+        with pytest.raises(psycopg.errors.RaiseException, match="append_only"):
+            owner_cursor.execute(statement.format(ConfigurationChange._meta.db_table))  # type: ignore[arg-type]
+    for wrong in (
+        {"changes": {"credentials": {"before": "a", "after": "b"}}},
+        {"changes": {"sealed_credentials": {"after": "b"}}},
+        {"psp_account": None},
+        {"author": ""},
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            row = ConfigurationChange.objects.get(pk=created.pk)
+            row.id = new_id()
+            for name, value in wrong.items():
+                setattr(row, name, value)
+            row.save(force_insert=True)
+    assert [row.author for row in ConfigurationChange.objects.all()] == ["staff:ada"]

@@ -9,6 +9,7 @@ from typing import Any
 import stripe
 
 from payments.models import Merchant, PspAccount
+from payments.services.audit.configuration import Author
 from payments.services.commands import merchants
 from payments.services.commands.psp_accounts import pause_psp_account, resume_psp_account
 from payments.services.psp_gateway.accounts import SEEN_WITHIN_SECONDS
@@ -45,12 +46,12 @@ def test_a_paused_account_is_refused_by_each_process_within_five_seconds(
     held: Any = storefront.pay(capture_method="manual")
     assert _codes(storefront) == {""}
 
-    pause_psp_account(account)
+    pause_psp_account(account, author=Author("staff:ada"))
     time.sleep(SEEN_WITHIN_SECONDS)
     assert _codes(storefront) == {"payment_provider_paused"}
     assert storefront.effects() == []
     assert storefront.stripe.v1.payment_intents.capture(held.id).status == "succeeded"
 
-    resume_psp_account(account)
+    resume_psp_account(account, author=Author("staff:ada"))
     time.sleep(SEEN_WITHIN_SECONDS)
     assert _codes(storefront) == {""}

@@ -40,7 +40,7 @@ def cheap_passwords(settings: Any) -> None:
 
 @pytest.fixture
 def merchant() -> dict[str, Any]:
-    made("psp_accounts", "create", "sandbox", "--paused")
+    made("psp_accounts", "create", "sandbox", "--paused", "--by", "staff:ada")
     created: dict[str, Any] = made(
         "merchant", "create", "Corner Books", "--test-account", "sandbox"
     )
@@ -52,8 +52,9 @@ def test_a_merchant_takes_its_first_payment(
 ) -> None:
     credentials = {"base_url": sandbox_psp.base_url, "api_key": "sandbox_installation"}
     (tmp_path / "sandbox.json").write_text(json.dumps(credentials))
-    run("psp_accounts", "change", "sandbox", "--credentials", str(tmp_path / "sandbox.json"))
-    run("psp_accounts", "resume", "sandbox")
+    file = str(tmp_path / "sandbox.json")
+    run("psp_accounts", "change", "sandbox", "--credentials", file, "--by", "staff:ada")
+    run("psp_accounts", "resume", "sandbox", "--by", "staff:ada")
     key = made("api_key", "create", merchant["merchant"], "--name", "shop")
     paid = ApiClient(key["secret"]).pay(1_250)
     assert (paid["status"], paid["amount_received"]) == ("succeeded", 1_250)

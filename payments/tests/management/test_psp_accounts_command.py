@@ -22,11 +22,13 @@ pytestmark = pytest.mark.usefixtures("database")
 
 KEY = "sandbox_of_the_command"
 SECRET = "a secret of a test"
+READS = ("list", "show", "check", "history")
 
 
 def run(*arguments: str) -> str:
     out = StringIO()
-    call_command("psp_accounts", *arguments, stdout=out)
+    by = () if arguments[0] in READS or "--by" in arguments else ("--by", "staff:ada")
+    call_command("psp_accounts", *arguments, *by, stdout=out)
     return out.getvalue()
 
 
@@ -49,7 +51,11 @@ def test_an_account_lives_from_its_creation_to_its_close_and_no_verb_shows_a_sec
     limits, costs = '{"EUR": {"min_minor": 50}}', '[{"currency": "EUR", "basis_points": 120}]'
     said.append(run("change", "shop", "--limits", limits, "--costs", costs, "--hold-days", "5"))
     said += [run(verb, "shop") for verb in ("check", "pause", "resume", "show")]
-    said += [run("list"), run("reseal")]
+    said += [
+        run("list"),
+        run("reseal", "--by", "staff:bea", "--why", "keys change"),
+        run("history", "shop"),
+    ]
     shown = made("show", "shop")
     assert (shown["status"], shown["hold_days"], shown["limits"]) == (
         *("active", 5, {"EUR": {"min_minor": 50}}),
@@ -58,7 +64,15 @@ def test_an_account_lives_from_its_creation_to_its_close_and_no_verb_shows_a_sec
     assert made("close", "shop")["status"] == "closing"
     [row] = made("list")
     assert (row["status"], row["credentials"], row["currencies"]) == ("closing", "set", "all")
+    history = made("history", "shop")
+    assert [row["did"] for row in history] == [
+        *("close", "change", "reseal", "resume", "pause", "change", "create"),
+    ]
+    assert (history[2]["by"], history[2]["why"]) == ("staff:bea", "keys change")
+    assert history[5]["what"]["hold_days"] == {"before": 7, "after": 5}
+    assert len(made("history", "shop", "--most", "1")) == 1
     text = "\n".join(said)
+    assert "hold_days: 7 → 5" in text
     assert "sandbox takes them" in text
     sealed = PspAccount.objects.get().sealed_credentials
     for secret in (KEY, SECRET, sealed):
@@ -108,6 +122,7 @@ def test_credentials_are_read_from_standard_input_and_asked_for(
         (("resume", "shop"), "no credentials"),
         (("check", "shop"), "no credentials"),
         (("show", "nowhere"), "no such PSP account: nowhere"),
+        (("pause", "shop", "--by", " "), "--by: say who changes it"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(

@@ -32,10 +32,13 @@ from payments.tests.support.shop import Shop, another_account, body_of
 
 pytestmark = pytest.mark.usefixtures("database")
 
+READS = ("list", "show", "dry-run", "history")
+
 
 def run(*arguments: str) -> str:
     out = StringIO()
-    call_command("routing_rules", *arguments, stdout=out, stderr=StringIO())
+    by = () if arguments[0] in READS or "--by" in arguments else ("--by", "staff:ada")
+    call_command("routing_rules", *arguments, *by, stdout=out, stderr=StringIO())
     return out.getvalue()
 
 
@@ -78,6 +81,14 @@ def test_rules_are_added_changed_moved_and_removed(code: str, tmp_path: Path) ->
     run("remove", "2")
     assert names() == ["copy", "all"]
     run("add", "of live payments", "--to", "live", "--live")
+    history = made("history")
+    assert [(row["did"], row["to"]) for row in history[:3]] == [
+        *(("remove", "euros"), ("change", "all"), ("change", "all")),
+    ]
+    assert len(history) == 9
+    assert {row["to"] for row in made("history", "2")} == {"cards", "all"}
+    assert [row["did"] for row in made("history", "--live")] == ["add"]
+    assert "position: 2 → 3" in run("history")
     listed = run("list")
     assert "2 found" in listed
     assert "first 80 %, second 20 %" in listed

@@ -1,0 +1,1 @@
+"""Who changed the configuration of the installation, what, and why."""
