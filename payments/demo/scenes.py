@@ -8,6 +8,7 @@ from typing import Final
 import stripe
 
 from ledger.money import Money
+from payments.demo.checkout import paid_on_the_page
 from payments.demo.contested import disputed_sales, unnotified_dispute
 from payments.demo.shop import RETURN_URL, Shop, expect
 from payments.demo.web import visit
@@ -214,6 +215,7 @@ NORTHWIND: Final[tuple[Scene, ...]] = (
     several_captures,
     declined_then_paid,
     challenged,
+    paid_on_the_page,
     same_request_twice,
     disputed_sales,
 )

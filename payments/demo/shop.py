@@ -45,14 +45,16 @@ class Shop:
     client: stripe.StripeClient
     psp: SandboxPsp
     day: str
+    has_browsers: bool = True
+    """Its customers use a browser where one is installed."""
     sales: list[Sale] = field(default_factory=list)
     refunds: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, *, name: str, secret_key: str, base_url: str, psp: SandboxPsp, day: str) -> Shop:
+    def open(cls, *, name: str, secret_key: str, base_url: str, **more: Any) -> Shop:
         """A shop whose SDK talks to `base_url`; nothing else about the SDK is changed."""
         client = stripe.StripeClient(secret_key, base_addresses={"api": base_url})
-        return cls(name=name, client=client, psp=psp, day=day)
+        return cls(name=name, client=client, **more)
 
     def order(self, what: str) -> str:
         """The id of an order of this run."""

@@ -46,6 +46,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--key", action="append", help="a merchant's secret key; twice for two merchants"
         )
+        parser.add_argument(
+            "--no-browser", action="store_true", help="the customer pays without a browser"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         started = time.monotonic()
@@ -174,6 +177,7 @@ def _shops(options: dict[str, Any]) -> list[Shop]:
             base_url=base_url,
             psp=psp,
             day=f"{day}-{number}",
+            has_browsers=not options["no_browser"],
         )
         for number, (name, secret_key) in enumerate((keys[0], keys[-1]), start=1)
     ]

@@ -111,6 +111,7 @@ def _play(server: ApiServer, psp: SandboxProcess) -> str:
             base_url=server.base_url,
             sandbox_psp_url=psp.base_url,
             key=keys,
+            no_browser=True,
             stdout=out,
         )
     except SystemExit as end:
@@ -124,10 +125,11 @@ def test_the_payments_of_the_demo_day_add_up(
 ) -> None:
     with _sweeping(sandbox_psp):
         told = _play(server, sandbox_psp)
-    assert "26 payments, 6 refunds" in told
+    assert "27 payments, 6 refunds" in told
     assert "books balance: yes" in told
     assert "unexplained: 0" in told
     assert "the settlement report shows it" in told
+    assert "on the checkout page over HTTP (no browser is wanted here)" in told
     assert "everything is here, read and explained" in told
     assert "!!" not in told
     for currency in ("USD", "EUR", "JPY", "KWD"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import stripe
 
+from payments.demo.browser import browser_path, what_is_missing
 from payments.tests.http.support.storefront import Storefront, new_order
 
 GOOD_CARD: Final = "4242 4242 4242 4242"
@@ -22,20 +22,13 @@ CARD_CHALLENGED_AT_SETUP: Final = "4000 0025 0000 3155"
 """Afterwards it is charged without its customer."""
 SHOP: Final = "https://shop.example"
 WAIT_MS: Final = 30_000
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
 def why_no_browser() -> str:
     """Why no browser is started here; empty if one is."""
     if not os.environ.get("BROWSER_TESTS"):
         return "a browser takes two minutes: `make browser` runs it"
-    try:
-        import playwright  # noqa: F401
-    except ImportError:
-        return "the package playwright is not installed"
-    if not any(map(shutil.which, _BROWSERS)):
-        return f"none of {', '.join(_BROWSERS)} is installed"
-    return ""
+    return what_is_missing()
 
 
 @contextmanager
@@ -43,9 +36,8 @@ def started_browser() -> Iterator[Any]:
     """A browser without a window."""
     from playwright.sync_api import sync_playwright
 
-    path = next(path for path in map(shutil.which, _BROWSERS) if path)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
