@@ -13,7 +13,6 @@ from payments import public_ids
 from payments.admin import (  # noqa: F401  (importing a module registers its pages)
     case,
     checkout,
-    configuration,
     customer,
     delivery,
     dispute,

@@ -12,8 +12,8 @@ from unfold.decorators import display as shown
 from payments import public_ids
 from payments.admin import display
 from payments.admin.columns import column, linked
-from payments.admin.configuration import WithHistory
 from payments.admin.filters import CreatedFilter, one_of
+from payments.admin.merchant import WithHistory
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.admin.story import Section, rows_of_section

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from payments.models import ConfigurationChange
-from payments.services.audit.configuration import Author
+from payments.services.callers.configuration_log import Author
 
 
 def add_author(parser: CommandParser) -> None:

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from payments.models import Merchant, PspAccount, RoutingRule
-from payments.services.audit.configuration import Author
+from payments.services.callers.configuration_log import Author
 from payments.services.commands.psp_accounts import change_psp_account, create_psp_account
 from payments.services.commands.routing_rules import add_rule
 from payments.services.psp_gateway.credentials import open_credentials

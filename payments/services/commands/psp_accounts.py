@@ -14,7 +14,7 @@ from django_fsm import ConcurrentTransition, TransitionNotAllowed
 
 from payments import sealing
 from payments.models import ConfigurationVerb, PspAccount
-from payments.services.audit.configuration import Author, log_account, state_of_account
+from payments.services.callers.configuration_log import Author, log_account, state_of_account
 from payments.services.psp_gateway import accounts, credentials, terms
 from payments.states import PspAccountStatus
 from psp_adapters.registry import BadCredentials, UnknownPsp, capabilities_of

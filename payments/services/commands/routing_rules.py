@@ -12,7 +12,7 @@ from django.db.models import F
 
 from ledger.database.statements import execute, table_of
 from payments.models import ConfigurationVerb, Merchant, PspAccount, RoutingRule
-from payments.services.audit.configuration import Author, log_rule, state_of_rule
+from payments.services.callers.configuration_log import Author, log_rule, state_of_rule
 from payments.services.routing import forms
 from payments.services.routing.rules import forget_rules
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from ledger.models import BalanceSnapshot, LedgerAccount
 from payments.clock import now_utc
 from payments.models import ApiKey, ConfigurationVerb, Dispatch, Event, PaymentIntent, RoutingRule
-from payments.services.audit.configuration import Author, log_rule, state_of_rule
+from payments.services.callers.configuration_log import Author, log_rule, state_of_rule
 from payments.services.routing.choice import route_by
 from payments.services.routing.decisions import decision
 from payments.services.routing.rules import RoutingSubject, rule_of

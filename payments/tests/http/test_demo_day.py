@@ -6,9 +6,10 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +18,17 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from ledger.money import Money
+from payments.demo import browser
+from payments.demo.checkout import paid_on_the_page
 from payments.demo.reckoning import orders_of_no_shop, reckon
-from payments.demo.shop import Shop
+from payments.demo.shop import Shop, WentWrong
 from payments.demo.web import SandboxPsp
 from payments.models import PaymentIntent, PspAccount
 from payments.services.disputes import sync
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.routing.rules import RULES_SECONDS
+from payments.tests.http.support.checkout import why_no_browser
 from payments.tests.http.support.servers import ApiServer
 from payments.tests.http.support.storefront import Storefront
 from payments.tests.support.shop import uuid_of
@@ -32,6 +36,8 @@ from paymentsite.launcher.ports import HOST, hold_any_port
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.registry import new_adapter
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
+
+Broken = Callable[[str], None]
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +213,62 @@ def test_a_server_that_does_not_answer_is_named() -> None:
     url = f"http://{HOST}:{hold_any_port()}"
     with pytest.raises(CommandError, match=f"does not answer at {url}"):
         call_command("play_demo_day", base_url=url, sandbox_psp_url=url, key=["sk_test_x"])
+
+
+@pytest.fixture
+def shop(storefront: Storefront) -> Shop:
+    return _shop(storefront, storefront.server, storefront.psp, f"day-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Broken:
+    """In place of the process with the browser: a shell script."""
+
+    def broken(script: str) -> None:
+        (tmp_path / "browser").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "browser").chmod(0o755)
+        monkeypatch.setattr(browser, "COMMAND", (str(tmp_path / "browser"),))
+
+    return broken
+
+
+def _charges(shop: Shop) -> list[str]:
+    return [each["kind"] for each in shop.psp.effects(shop.order("checkout-page"))]
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo no display >&2; exit 3", "the browser did not start: no display"),
+        ("exec sleep 60", "a browser took more than 1 s"),
+    ],
+)
+def test_a_browser_that_does_not_work_is_named_and_the_customer_pays_over_http(
+    shop: Shop, broken: Broken, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    monkeypatch.setattr("payments.demo.checkout.what_is_missing", lambda: "")
+    monkeypatch.setattr(browser, "LIMIT_SECONDS", 1.0)
+    broken(script)
+    assert f"over HTTP ({said})" in paid_on_the_page(shop)
+    assert _charges(shop) == ["authorize", "capture"]
+
+
+def test_without_a_browser_the_output_says_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert "over HTTP (none of chromium" in paid_on_the_page(shop)
+
+
+def test_a_page_that_fails_in_the_browser_is_no_reason_to_pay_otherwise(
+    shop: Shop, broken: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payments.demo.checkout.what_is_missing", lambda: "")
+    broken("echo Timeout >&2; exit 1")
+    with pytest.raises(WentWrong, match="the page in the browser: Timeout"):
+        paid_on_the_page(shop)
+    assert _charges(shop) == []
+
+
+@pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser())
+def test_where_chromium_is_installed_the_customer_pays_in_it(shop: Shop) -> None:
+    assert paid_on_the_page(shop).endswith("on the checkout page in Chromium")
+    assert _charges(shop) == ["authorize", "capture"]

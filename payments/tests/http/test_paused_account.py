@@ -9,7 +9,7 @@ from typing import Any
 import stripe
 
 from payments.models import Merchant, PspAccount
-from payments.services.audit.configuration import Author
+from payments.services.callers.configuration_log import Author
 from payments.services.commands import merchants
 from payments.services.commands.psp_accounts import pause_psp_account, resume_psp_account
 from payments.services.psp_gateway.accounts import SEEN_WITHIN_SECONDS

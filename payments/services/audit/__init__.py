@@ -1,1 +1,0 @@
-"""Who changed the configuration of the installation, what, and why."""
