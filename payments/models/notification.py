@@ -105,6 +105,12 @@ class PspNotification(MachineModel):
                 name="notification_of_reference",
                 condition=models.Q(states_result=True),
             ),
+            models.Index(
+                "psp_account",
+                "psp_dispute_id",
+                name="notification_of_dispute",
+                condition=models.Q(states_result=True) & ~models.Q(psp_dispute_id=""),
+            ),
         ]
 
     def __str__(self) -> str:

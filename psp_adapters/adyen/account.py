@@ -39,6 +39,12 @@ CREDENTIAL_FIELDS: Final = (
         is_secret=False,
     ),
     CredentialField(name="report_key", meaning="the API key of a report user", default=""),
+    CredentialField(
+        name="dispute_url",
+        meaning="of the dispute service, for a double",
+        default="",
+        is_secret=False,
+    ),
     WEBHOOK_SECRETS,
 )
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from psp_adapters.adyen import account, facts, mapping, reports, vocabulary, webhook
-from psp_adapters.adyen.connection import TEST_URL, Connection, in_path
+from psp_adapters.adyen.connection import TEST_URL, Connection, DisputeConnection, in_path
+from psp_adapters.adyen.dispute_responses import Disputes
 from psp_adapters.adyen.facts import Fact
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.answers import Contradiction, readable, text, view_of
@@ -24,6 +25,7 @@ from psp_adapters.contract.credentials import (
     require_mode,
     split_secrets,
 )
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
     LookUp,
@@ -69,6 +71,7 @@ class AdyenAdapter(PspAdapter):
         redirect_method_types=frozenset({"ideal"}),
         bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
         requests_three_d_secure=True,
+        disputes=True,
         settlement_reports=True,
         notification_answer="[accepted]",
         completes_with_returned=True,
@@ -87,6 +90,7 @@ class AdyenAdapter(PspAdapter):
         webhook_secrets: Sequence[str] = (),
         report_url: str = "",
         report_key: str = "",
+        dispute_url: str = "",
     ) -> None:
         if ":" in merchant_account:
             raise CredentialsRefused("merchant_account has no colon")
@@ -97,6 +101,13 @@ class AdyenAdapter(PspAdapter):
         self._fetches_reports = bool(report_url and report_key)
         self._connection = Connection(
             api_key=api_key, base_url=base_url, report_url=report_url, report_key=report_key
+        )
+        self._disputes = Disputes(
+            DisputeConnection(
+                api_key=api_key, base_url=dispute_url, is_live=self._connection.is_live
+            ),
+            merchant_account,
+            stored,
         )
 
     @classmethod
@@ -113,6 +124,7 @@ class AdyenAdapter(PspAdapter):
             webhook_secrets=split_secrets(credentials),
             report_url=credentials["report_url"],
             report_key=credentials["report_key"],
+            dispute_url=credentials["dispute_url"],
         )
         is_live = made._connection.is_live
         require_mode("base_url", "of a {} environment", is_live=is_live, livemode=livemode)
@@ -217,6 +229,16 @@ class AdyenAdapter(PspAdapter):
             raise UnknownToken
         return found
 
+    def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
+        """The dispute as the notifications show it."""
+        return self._disputes.look_up(psp_dispute_id)
+
+    def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        return self._disputes.defend(request, deadline_seconds=deadline_seconds)
+
+    def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        return self._disputes.accept(request, deadline_seconds=deadline_seconds)
+
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float
     ) -> list[ReportListing]:
@@ -253,6 +275,7 @@ class AdyenAdapter(PspAdapter):
     def close(self) -> None:
         """Close idle connections."""
         self._connection.close()
+        self._disputes.connection.close()
 
     def _facts(self, payment_ids: Iterable[str], references: Iterable[str]) -> list[Fact]:
         """What the notifications about these state. Raises PspUnavailable."""

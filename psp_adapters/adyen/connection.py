@@ -23,6 +23,7 @@ from psp_adapters.http import AnswerUnknown, NotSent, PspHttp
 VERSION: Final = "v72"
 """Of Checkout, which the library's release speaks."""
 TEST_URL: Final = f"https://checkout-test.adyen.com/{VERSION}"
+DISPUTE_URL: Final = "https://ca-{}.adyen.com/ca/services/DisputeService/v30"
 _USER_AGENT: Final = "adyen-python-api-library"
 
 logging.getLogger("Adyen").setLevel(logging.CRITICAL)
@@ -81,39 +82,17 @@ class Transport:
         self._http.close()
 
 
-class Connection:
-    """The calls of one merchant account."""
+class Calls:
+    """Calls of the library at one of Adyen's services."""
 
-    def __init__(
-        self, *, api_key: str, base_url: str, report_url: str = "", report_key: str = ""
-    ) -> None:
-        base_url = base_url.rstrip("/")
-        _require_address("base_url", base_url)
-        self._reports: PspHttp | None = None
-        if report_url and report_key:
-            _require_address("report_url", report_url)
-            self._reports = PspHttp(report_url, {"X-API-Key": report_key})
-        self.is_live = "-live" in urlsplit(base_url).netloc
+    def __init__(self, *, api_key: str, base_url: str, is_live: bool) -> None:
         self._transport = Transport(base_url)
-        client = Adyen.AdyenClient(
-            xapikey=api_key, platform="live" if self.is_live else "test", live_endpoint_prefix=""
+        self._client = Adyen.AdyenClient(
+            xapikey=api_key, platform="live" if is_live else "test", live_endpoint_prefix=""
         )
-        client.http_client, client.http_init = self._transport, True
-        checkout = Adyen.services.AdyenCheckoutApi(client)
-        self.payments = checkout.payments_api
-        self._modifications = checkout.modifications_api
-        self.recurring = checkout.recurring_api
+        self._client.http_client, self._client.http_init = self._transport, True
         # The library has no option for the address, and would rewrite that of its live platform.
-        for api in (self.payments, self._modifications, self.recurring):
-            api.baseUrl = base_url
-        client._determine_api_url = lambda platform, endpoint: endpoint
-
-    def modification(self, name: str) -> Callable[..., Any]:
-        """The library's call of that name; the library itself takes any name for an empty one."""
-        if not hasattr(type(self._modifications), name):
-            raise LookupError(f"Adyen's library has no {name}")
-        found: Callable[..., Any] = getattr(self._modifications, name)
-        return found
+        self._client._determine_api_url = lambda platform, endpoint: endpoint
 
     def post(
         self, call: Callable[..., Any], *arguments: Any, key: str, deadline_seconds: float
@@ -129,6 +108,57 @@ class Connection:
                 return self._answer_to(call)
         except (NotSent, AnswerUnknown) as error:
             raise PspUnavailable(f"{type(error).__name__}: {error}") from None
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def _answer_to(self, call: Callable[[], Any]) -> Answer:
+        """The whole answer to one call of the library; raises NotSent or AnswerUnknown.
+
+        The library raises for what is no success, and takes an unreadable body for an empty one.
+        """
+        self._transport.answer_headers.of_thread = {}
+        try:
+            answered = call()
+            status, body = answered.status_code, answered.message
+        except (NotSent, AnswerUnknown):
+            raise
+        except AdyenAPIResponseError as error:
+            status, body = error.status_code, error.message
+        except Exception as error:
+            # What the library makes of an answer in a form that it does not expect.
+            raise AnswerUnknown(f"unreadable: {type(error).__name__}") from error
+        return Answer(status, self._transport.answer_headers.of_thread, body)
+
+
+class Connection(Calls):
+    """The calls of one merchant account."""
+
+    def __init__(
+        self, *, api_key: str, base_url: str, report_url: str = "", report_key: str = ""
+    ) -> None:
+        base_url = base_url.rstrip("/")
+        _require_address("base_url", base_url)
+        self._reports: PspHttp | None = None
+        if report_url and report_key:
+            _require_address("report_url", report_url)
+            self._reports = PspHttp(report_url, {"X-API-Key": report_key})
+        self.is_live = "-live" in urlsplit(base_url).netloc
+        super().__init__(api_key=api_key, base_url=base_url, is_live=self.is_live)
+        checkout = Adyen.services.AdyenCheckoutApi(self._client)
+        self.payments = checkout.payments_api
+        self._modifications = checkout.modifications_api
+        self.recurring = checkout.recurring_api
+        for api in (self.payments, self._modifications, self.recurring):
+            api.baseUrl = base_url
+
+    def modification(self, name: str) -> Callable[..., Any]:
+        """The library's call of that name; the library itself takes any name for an empty one."""
+        if not hasattr(type(self._modifications), name):
+            raise LookupError(f"Adyen's library has no {name}")
+        found: Callable[..., Any] = getattr(self._modifications, name)
+        return found
 
     def report(
         self, name: str, *, merchant_account: str, deadline_seconds: float, max_body_bytes: int
@@ -149,27 +179,20 @@ class Connection:
 
     def close(self) -> None:
         """Close idle connections."""
-        self._transport.close()
+        super().close()
         if self._reports is not None:
             self._reports.close()
 
-    def _answer_to(self, call: Callable[[], Any]) -> Answer:
-        """The whole answer to one call of the library; raises NotSent or AnswerUnknown.
 
-        The library raises for what is no success, and takes an unreadable body for an empty one.
-        """
-        self._transport.answer_headers.of_thread = {}
-        try:
-            answered = call()
-            status, body = answered.status_code, answered.message
-        except (NotSent, AnswerUnknown):
-            raise
-        except AdyenAPIResponseError as error:
-            status, body = error.status_code, error.message
-        except Exception as error:
-            # What the library makes of an answer in a form that it does not expect.
-            raise AnswerUnknown(f"unreadable: {type(error).__name__}") from error
-        return Answer(status, self._transport.answer_headers.of_thread, body)
+class DisputeConnection(Calls):
+    """The calls of Adyen's dispute service, which has an address and a role of its own."""
+
+    def __init__(self, *, api_key: str, base_url: str, is_live: bool) -> None:
+        base_url = (base_url or DISPUTE_URL.format("live" if is_live else "test")).rstrip("/")
+        _require_address("dispute_url", base_url)
+        super().__init__(api_key=api_key, base_url=base_url, is_live=is_live)
+        self.api = Adyen.services.AdyenDisputesApi(self._client).disputes_api
+        self.api.baseUrl = base_url
 
 
 def in_path(identifier: str) -> str:

@@ -17,6 +17,7 @@ from typing import Final
 from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.adyen import vocabulary
+from psp_adapters.adyen.dispute_facts import SECOND
 from psp_adapters.adyen.facts import name_of
 from psp_adapters.adyen.mapping import AMOUNTS
 from psp_adapters.contract.settlement_reports import (
@@ -176,6 +177,8 @@ def _operation_id_of(row: Row, kind: LineKind) -> str:
         "",
         row["Merchant Reference"],
     )
+    if row["Type"] == "SecondChargeback":
+        return f"{row['Modification Reference']}{SECOND}"
     return row["Psp Reference"] if is_sale else row["Modification Reference"]
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from psp_adapters.adyen import vocabulary
+from psp_adapters.adyen.dispute_facts import CHARGED_BACK_AGAIN, SECOND
 from psp_adapters.adyen.facts import event_id
 from psp_adapters.adyen.mapping import Json, moment_of, money_of
 from psp_adapters.contract.notifications import (
@@ -126,10 +127,14 @@ def _notification(item: Json, merchant_account: str) -> Notification:
         signature_headers={},
         body=json.dumps(item, sort_keys=True, separators=(",", ":")).encode(),
         psp_payment_id=_payment_id_of(event, psp_id, item),
-        psp_dispute_id=psp_id if is_dispute else "",
+        psp_dispute_id=_dispute_id_of(event, psp_id) if is_dispute else "",
         references=(own,) if could_be_identifier(own) else (),
         **_result_of(event, psp_id, item, success=success),
     )
+
+
+def _dispute_id_of(event: str, psp_id: str) -> str:
+    return f"{psp_id}{SECOND}" if event == CHARGED_BACK_AGAIN else psp_id
 
 
 def _changes_a_payment(event: str, *, success: bool) -> bool:

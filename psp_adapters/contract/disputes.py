@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ledger.money import Money
 from psp_adapters.contract.operations import Outcome
@@ -93,3 +93,39 @@ class DisputeResult(StoredText):
     message: str = ""
     retry_after_seconds: float | None = None
     detail: str = ""
+
+
+_OPEN: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.WARNING_NEEDS_RESPONSE})
+_UNDER_REVIEW: Final = frozenset({DisputeStatus.UNDER_REVIEW, DisputeStatus.WARNING_UNDER_REVIEW})
+
+
+def result_before_sending(
+    request: DisputeRequest, shown: PspDispute | None, *, accepts: bool
+) -> DisputeResult | None:
+    """The result if the dispute is not in a state for the response, or shows it; None: send it.
+
+    For a PSP that takes no stage of the dispute with a response.
+    """
+    if shown is None:
+        return response_declined("the dispute is unknown")
+    if request.reference in (*shown.submissions, shown.acceptance):
+        return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=shown)
+    if request.answers_inquiry != shown.is_inquiry:
+        return response_declined(f"the dispute is in the other stage: {shown.status}")
+    if shown.status in _UNDER_REVIEW and not accepts:
+        return response_declined(
+            "evidence was submitted before", code="dispute_evidence_already_submitted"
+        )
+    if shown.status not in _OPEN | _UNDER_REVIEW:
+        return response_declined(f"the dispute is {shown.status}")
+    return None
+
+
+def response_declined(detail: str, *, code: str = "dispute_unexpected_state") -> DisputeResult:
+    """The PSP did not take the response, and never will."""
+    return DisputeResult(
+        outcome=Outcome.DECLINED,
+        code=code,
+        message="The payment service provider refused the response to this dispute.",
+        detail=detail,
+    )

@@ -25,6 +25,17 @@ class StoredNotification:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentResponse:
+    """A response of ours to a dispute, which may have reached a PSP that keeps no reference."""
+
+    reference: str
+    accepts: bool
+    """It accepts the dispute; else it is evidence."""
+    written_at: datetime
+    """Before it was sent."""
+
+
 class StoredNotifications(Protocol):
     """Those of one PSP account, to be read only."""
 
@@ -35,6 +46,14 @@ class StoredNotifications(Protocol):
 
         Raises PspUnavailable if they cannot be read now.
         """
+        ...
+
+    def about_disputes(self, psp_dispute_ids: Sequence[str]) -> Sequence[StoredNotification]:
+        """All that are about one of these disputes, in any order; raises PspUnavailable."""
+        ...
+
+    def responses_to(self, psp_dispute_id: str) -> Sequence[SentResponse]:
+        """Our responses to a dispute, oldest first, but for those that certainly were not taken."""
         ...
 
     def was_sale(self, reference: str) -> bool:

@@ -8,7 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from psp_adapters.contract.answers import readable, view_of
-from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.disputes import (
+    DisputeRequest,
+    DisputeResult,
+    PspDispute,
+    result_before_sending,
+)
 from psp_adapters.contract.operations import Outcome, PspUnavailable
 from psp_adapters.http import AnswerUnknown, NotSent
 from psp_adapters.stripe import disputes
@@ -38,7 +43,7 @@ def send(
         shown = look_up(connection, request.psp_dispute_id, deadline_seconds=deadline_seconds)
     except PspUnavailable as error:
         return disputes.not_sent(f"not sent: the dispute's state is unknown ({error})")
-    known = disputes.result_before_sending(request, shown, accepts=accepts)
+    known = result_before_sending(request, shown, accepts=accepts)
     if known is not None:
         return known
     path = in_path(request.psp_dispute_id)

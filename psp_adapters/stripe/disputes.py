@@ -1,7 +1,7 @@
 """Maps disputes and our responses to Stripe's objects and back. No I/O.
 
 A response stores our reference in the dispute's metadata. Stripe takes no stage of a dispute with a
-response: `result_before_sending` compares it with the dispute as it is shown.
+response: `contract.disputes.result_before_sending` compares it with the dispute as it is shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from typing import Any, Final
 from ledger.money import Money
 from psp_adapters.contract.answers import UNREADABLE, Answer, Contradiction, retry_after, text
 from psp_adapters.contract.card_numbers import masked_card_numbers
-from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, DisputeStatus, PspDispute
+from psp_adapters.contract.disputes import (
+    DisputeRequest,
+    DisputeResult,
+    DisputeStatus,
+    PspDispute,
+    response_declined,
+)
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.stripe import vocabulary
 from psp_adapters.stripe.mapping import REFERENCE, Json, moment_of, money_of, redacted
@@ -27,7 +33,6 @@ ACCEPTANCE: Final = "acceptance_reference"
 _ESCALATED_AFTER: Final = timedelta(days=1)
 """A chargeback takes the money as it is opened; an inquiry that became one takes it later."""
 _OPEN: Final = frozenset({S.NEEDS_RESPONSE, S.WARNING_NEEDS_RESPONSE})
-_UNDER_REVIEW: Final = frozenset({S.UNDER_REVIEW, S.WARNING_UNDER_REVIEW})
 _ACCEPTED: Final = frozenset({S.LOST, S.WARNING_CLOSED})
 _REASONS: Final = frozenset(
     {
@@ -120,23 +125,6 @@ def _fee(transaction: Json | None, currency: str) -> Money:
     return fee
 
 
-def result_before_sending(
-    request: DisputeRequest, shown: PspDispute | None, *, accepts: bool
-) -> DisputeResult | None:
-    """The result if the dispute is not in a state for the response, or shows it; None: send it."""
-    if shown is None:
-        return _declined("the dispute is unknown")
-    if request.reference in (*shown.submissions, shown.acceptance):
-        return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=shown)
-    if request.answers_inquiry != shown.is_inquiry:
-        return _declined(f"the dispute is in the other stage: {shown.status}")
-    if shown.status in _UNDER_REVIEW and not accepts:
-        return _declined("evidence was submitted before", code="dispute_evidence_already_submitted")
-    if shown.status not in _OPEN | _UNDER_REVIEW:
-        return _declined(f"the dispute is {shown.status}")
-    return None
-
-
 def result_of_answer(
     request: DisputeRequest, answer: Answer, *, is_note: bool = False
 ) -> DisputeResult:
@@ -170,15 +158,6 @@ def not_sent(detail: str) -> DisputeResult:
     return DisputeResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
 
 
-def _declined(detail: str, *, code: str = "dispute_unexpected_state") -> DisputeResult:
-    return DisputeResult(
-        outcome=Outcome.DECLINED,
-        code=code,
-        message="The payment service provider refused the response to this dispute.",
-        detail=redacted(detail),
-    )
-
-
 def _refused(status: int, error: dict[str, Any]) -> DisputeResult:
     kind, code = str(error["type"]), str(error.get("code") or "")
     detail = f"answered {status} {kind} {code}: {error.get('message')}"
@@ -187,4 +166,4 @@ def _refused(status: int, error: dict[str, Any]) -> DisputeResult:
         return unknown(detail)
     if status == 401:
         return not_sent(f"answered {status} {kind} {code}")
-    return _declined(detail)
+    return response_declined(redacted(detail))

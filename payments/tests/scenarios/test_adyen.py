@@ -73,7 +73,7 @@ def adyen(database: None, sandbox_psp: SandboxProcess) -> Iterator[AdyenShop]:
     with AdyenFace(behind) as face:
         given = {"api_key": API_KEY, "merchant_account": ACCOUNT, "webhook_secrets": HMAC_KEY}
         account.sealed_credentials = seal_credentials(
-            account.code, {**given, "base_url": face.base_url}
+            account.code, {**given, "base_url": face.base_url, "dispute_url": face.dispute_url}
         )
         account.save(update_fields=["sealed_credentials"])
         merchant = MerchantFactory.create(test_psp_account=account)

@@ -31,6 +31,7 @@ from psp_adapters.contract.operations import (
     PspResult,
 )
 from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.tests.support.adyen_disputes_face import PREFIX, DisputesFace
 
 K = OperationKind
 API_KEY = "a-key-of-the-face"
@@ -89,7 +90,9 @@ class AdyenFace:
         """Method, path and headers of every request."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._server.daemon_threads = True
-        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v72"
+        origin = f"http://127.0.0.1:{self._server.server_port}"
+        self.base_url, self.dispute_url = f"{origin}/v72", f"{origin}{PREFIX}"
+        self.disputes = DisputesFace(sandbox, self.state)
 
     def __enter__(self) -> AdyenFace:
         serve = {"poll_interval": 0.02}
@@ -129,8 +132,11 @@ class AdyenFace:
     def _execute(self, method: str, path: str, target: str, body: Json, key: str) -> Answer:
         if (method, path) == ("GET", "/storedPaymentMethods"):
             return self._stored_methods(parse_qs(urlsplit(target).query))
-        if body.get("merchantAccount", ACCOUNT) != ACCOUNT:
+        named = body.get("merchantAccount", body.get("merchantAccountCode", ACCOUNT))
+        if named != ACCOUNT:
             return _error(403, "901", "security", "Invalid Merchant Account")
+        if path.startswith(f"{PREFIX}/"):
+            return Answer(*self.disputes.answer(path.removeprefix(f"{PREFIX}/"), body, key))
         if path == "/payments":
             return self._pay(body, key)
         if path == "/payments/details":
@@ -270,6 +276,15 @@ class AdyenFace:
         methods = [{"id": each, **card, **expiry} for each in STORED_CARDS]
         return Answer(200, {"shopperReference": customer, "storedPaymentMethods": methods})
 
+    def open_dispute(self, opened: Json) -> str:
+        """Have a dispute that the sandbox PSP opened stated; its id here."""
+        [(payment_id, payment)] = [
+            (i, p) for i, p in self._payments.items() if p.sandbox_id == opened["payment_id"]
+        ]
+        dispute_id = new_id()
+        self.disputes.open(dispute_id, opened, payment_id=payment_id, reference=payment.reference)
+        return dispute_id
+
     def state(
         self,
         event: str,
@@ -281,6 +296,7 @@ class AdyenFace:
         success: bool = True,
         reason: str = "",
         at: datetime | None = None,
+        extra: Json | None = None,
     ) -> Json:
         """Sign one item, keep it, and send it to the listeners."""
         item = {
@@ -293,6 +309,7 @@ class AdyenFace:
             "reason": reason,
             "eventDate": self._next(at).isoformat(timespec="seconds"),
             **({"originalReference": original} if original else {}),
+            **({"additionalData": extra} if extra else {}),
         }
         sign(item)
         self.items.append(item)
