@@ -38,7 +38,7 @@ def visit(method: str, url: str, content: object = None) -> Page:
 
 
 _USUAL: Final = {"processing_fee": {"basis_points": 140, "fixed_minor": 25}}
-"""1.4 % and 0.25 of a charge: what PSPs in Europe charge for a card."""
+"""A share of each charge and a fixed amount, as PSPs charge for cards."""
 
 
 @dataclass(frozen=True, slots=True)

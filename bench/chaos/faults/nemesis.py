@@ -46,12 +46,18 @@ class Nemesis:
         """When the PSP was down completely, in Unix seconds."""
 
     def run(self, plan: Plan, *, progress: Callable[[float], None]) -> None:
-        """Do every act at its time; returns when the main phase is over."""
+        """Do every act at its time; returns when the main phase is over.
+
+        The time stands still while an act is made: one that waits for its moment must not make
+        those after it happen all at once.
+        """
         begun = time.monotonic()
         waiting = list(plan.acts)
         while (elapsed := time.monotonic() - begun) < plan.main_seconds or waiting:
             while waiting and waiting[0].at_seconds <= elapsed:
+                before = time.monotonic()
                 self._do(waiting.pop(0))
+                begun += time.monotonic() - before
             self._cluster.poll()
             progress(elapsed)
             time.sleep(_POLL_SECONDS)

@@ -19,8 +19,10 @@ from psp_adapters.contract.setups import SetupResult
 
 R = TypeVar("R", PspResult, DisputeResult, SetupResult)
 
-# Seconds until the next look-up, by the number made so far; then hourly (reliability rule 5.3).
-CHECK_SCHEDULE_SECONDS: Final = (2, 5, 10, 20, 40, 120, 600, 3600)
+# Seconds until the next look-up, by the number made so far; then hourly. So there are six in the
+# first 40 seconds: an outcome is to be known a minute after the PSP can be reached again, and a
+# worker that is killed takes half of that minute (its lease).
+CHECK_SCHEDULE_SECONDS: Final = (2, 3, 5, 5, 10, 15, 30, 60, 120, 600, 3600)
 
 
 def schedule_check(operation: Operation, look_in_seconds: float | None = None) -> None:

@@ -60,7 +60,7 @@ def test_a_psp_that_goes_back_and_forth_is_asked_later_and_later(shop: Shop) -> 
         adopt(shop.operations(intent_id)[0], view)
     charge = shop.operations(intent_id)[0]
     assert charge.next_check_at is not None
-    assert charge.next_check_at > now_utc() + timedelta(seconds=15)
+    assert charge.next_check_at > now_utc() + timedelta(seconds=3)
     assert "contradiction" in cases()
     confirm_late_outcomes()
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 4_000}
