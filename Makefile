@@ -62,7 +62,7 @@ grow: $(READY)
 	@$(RUN) -m bench.growth --payments $(or $(PAYMENTS),100000) --months $(or $(MONTHS),6) --seed $(or $(SEED),1)
 
 browser: $(READY)
-	@BROWSER_TESTS=1 $(LAUNCHER) run -- $(RUN) -m pytest -q payments/tests/http/test_checkout_page.py payments/tests/http/test_demo_day.py -k 'checkout_page or chromium'
+	@BROWSER_TESTS=1 $(LAUNCHER) run -- $(RUN) -m pytest -q payments/tests/http/test_checkout_page.py payments/tests/http/fields payments/tests/http/test_demo_day.py -k 'checkout_page or card_fields or chromium'
 
 clients: $(READY)
 	@$(RUN) -m bench.clients $(ONLY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
@@ -71,6 +72,13 @@ def credential_fields_of(psp: str) -> tuple[CredentialField, ...]:
 def capabilities_of(psp: str) -> Capabilities:
     """What a PSP can do, whatever the account; raises UnknownPsp."""
     return _adapter_class(psp).capabilities
+
+
+def field_drivers() -> dict[str, bytes]:
+    """The scripts that mount card fields on the checkout page, by PSP."""
+    folder = Path(__file__).parent
+    found = {psp: folder / psp / "card_fields.js" for psp in _ADAPTERS}
+    return {psp: path.read_bytes() for psp, path in found.items() if path.is_file()}
 
 
 def _adapter_class(psp: str) -> _AdapterClass:

@@ -9,12 +9,19 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import override
 
-from payments.checkout.assets import SCRIPT, STYLE
+from payments.checkout.assets import DRIVERS, SCRIPT, STYLE
+from psp_adapters.contract.payments import FieldsKind, HostedFields
 
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
-    "frame-src {frames}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_SOURCES: Final = {
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "data:",
+    "connect-src": "'self'",
+    "frame-src": "",
+}
+"""What a page loads without a PSP, by directive; everything else is refused."""
+_NOTHING: Final = "'none'"
+_REFUSED: Final = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _SWITCHED_OFF: Final = ("camera", "display-capture", "geolocation", "microphone", "midi", "usb")
 
 
@@ -24,14 +31,15 @@ def page(
     context: dict[str, Any],
     *,
     language: str,
-    psp_origin: str = "",
+    fields: HostedFields | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """A page that may frame this origin of a PSP, and nothing else from elsewhere."""
+    """A page that may load what these card fields are made of, and nothing else from elsewhere."""
     with override(language):
-        shared = {"style": STYLE, "script": SCRIPT, "language": language}
+        driver = DRIVERS[fields.driver] if fields is not None and fields.driver else None
+        shared = {"style": STYLE, "script": SCRIPT, "driver": driver, "language": language}
         html = render_to_string(f"checkout/{template}.html", {**shared, **context})
-    response = guarded(HttpResponse(html, status=status), psp_origin=psp_origin)
+    response = guarded(HttpResponse(html, status=status), fields=fields)
     response["Content-Language"] = language
     response["Vary"] = "Accept-Language"
     return response
@@ -43,16 +51,30 @@ def json_answer(body: dict[str, Any], *, status: int = 200) -> HttpResponse:
     return guarded(answer)
 
 
-def guarded(response: HttpResponse, *, psp_origin: str = "") -> HttpResponse:
-    """The address is a secret, and beside the page stands the PSP's frame alone."""
-    frames = psp_origin or "'none'"
-    wallets = f'(self "{psp_origin}")' if psp_origin else "(self)"
+def guarded(response: HttpResponse, *, fields: HostedFields | None = None) -> HttpResponse:
+    """The address is a secret, and beside the page stand the PSP's card fields alone."""
+    wallets = f'(self "{fields.origin}")' if fields is not None else "(self)"
     response["Cache-Control"] = "no-store"
-    response["Content-Security-Policy"] = _POLICY.format(frames=frames)
-    response["Cross-Origin-Opener-Policy"] = "same-origin"
+    response["Content-Security-Policy"] = _policy(fields)
+    # The sheet of a wallet may be a window of its own, which tells the fields how it ended.
+    alone = fields is None or not fields.wallets
+    response["Cross-Origin-Opener-Policy"] = "same-origin" if alone else "same-origin-allow-popups"
     response["Permissions-Policy"] = ", ".join(
         [*(f"{feature}=()" for feature in _SWITCHED_OFF), f"payment={wallets}"]
     )
     response["Referrer-Policy"] = "no-referrer"
     response["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def _policy(fields: HostedFields | None) -> str:
+    """The Content-Security-Policy of a page with these card fields."""
+    allowed = {name: [each] if each else [] for name, each in _SOURCES.items()}
+    if fields is not None:
+        allowed["frame-src"].append(fields.origin)
+        if fields.kind is FieldsKind.SCRIPT:
+            allowed["script-src"].append(fields.origin)
+        for name, origins in fields.sources.items():
+            allowed[name] += origins
+    rules = (f"{name} {' '.join(origins or [_NOTHING])}" for name, origins in allowed.items())
+    return "; ".join(("default-src 'none'", *rules, _REFUSED))

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import override
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
@@ -35,10 +35,12 @@ from payments.services.checkout.attempts import CARD, NoEffect
 from payments.services.checkout.page_state import PageState, Shown, state_of
 from payments.services.checkout.paying import offered_methods, pay, saved_cards
 from payments.services.checkout.saving import keep, keepable_methods
-from payments.services.psp_gateway.hosted_fields import hosted_fields_of
+from payments.services.checkout.setup_sessions import USAGE
+from payments.services.psp_gateway.accounts import has_card_fields
+from payments.services.psp_gateway.hosted_fields import domain_association, hosted_fields_of
 from psp_adapters.contract.card_numbers import holds_card_number
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.payments import HostedFields
+from psp_adapters.contract.payments import FieldsKind, HostedFields
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +66,14 @@ def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
     if state.shown not in _TAKES_PAYMENT:
         return page(request, "result", context, language=language)
     offered = _methods_of(session)
-    fields = _fields_of(session, offered[CARD]) if CARD in offered else None
-    methods = tuple(each for each in offered if each != CARD or fields is not None)
+    has_fields = CARD in offered and has_card_fields(offered[CARD])
+    fields = _fields_of(session, offered[CARD]) if has_fields else None
+    methods = tuple(each for each in offered if each != CARD or fields or not has_fields)
     context |= _about_payment(session, state, language)
     context |= {"methods": methods, "fields": fields, "saved": _saved(session, language)}
     if fields is not None:
-        context["fields_url"] = f"{fields.url}&{urlencode({'lang': language})}"
-    origin = fields.origin if fields is not None else ""
-    return page(request, "pay", context, language=language, psp_origin=origin)
+        context |= _about_fields(session, fields, language)
+    return page(request, "pay", context, language=language, fields=fields)
 
 
 @csrf_exempt
@@ -128,6 +130,15 @@ def returned(request: HttpRequest, token: str) -> HttpResponse:
     return guarded(HttpResponseRedirect(address))
 
 
+@require_safe
+def domain_association_view(request: HttpRequest) -> HttpResponse:
+    """What a wallet asks for before pages of our host may offer it; 404 if no account has it."""
+    text = domain_association()
+    if not text:
+        raise Http404
+    return guarded(HttpResponse(text, content_type="text/plain; charset=utf-8"))
+
+
 def not_found(request: HttpRequest) -> HttpResponse:
     """The page for an address that leads nowhere."""
     return page(request, "not_found", {}, language=language_of(request, ""), status=404)
@@ -158,6 +169,29 @@ def _fields_of(session: CheckoutSession, account_id: UUID) -> HostedFields | Non
     except PspUnavailable as error:
         logger.warning("no card fields for %s: %s", session.public_id, error)
         return None
+
+
+def _about_fields(session: CheckoutSession, fields: HostedFields, language: str) -> dict[str, Any]:
+    """What the page tells the card fields: all of it is public."""
+    if fields.kind is FieldsKind.FRAME:
+        return {"fields_url": f"{fields.url}&{urlencode({'lang': language})}"}
+    intent, setup = session.intent, session.setup_intent
+    given = {
+        "key": fields.public_key,
+        "settings": dict(fields.settings),
+        "wallets": fields.wallets,
+        "language": language,
+        "livemode": session.livemode,
+        "mode": "payment" if setup is None else "setup",
+        "keeps": intent.setup_future_usage if intent is not None else USAGE,
+    }
+    if intent is not None:
+        given |= {
+            "amount_minor": intent.amount.minor,
+            "currency": intent.currency.lower(),
+            "capture": intent.capture_method,
+        }
+    return {"given": orjson.dumps(given).decode()}
 
 
 def _chosen(request: HttpRequest) -> dict[str, Any] | None:

@@ -74,7 +74,7 @@ class Capabilities:
     published_tokens: bool = False
     """Whether the tokens that it publishes for tests exist at each of its accounts."""
     hosted_fields: bool = False
-    """Whether it serves card fields for our checkout page (`hosted_fields`)."""
+    """Whether it has card fields for our checkout page, for accounts with all that they need."""
     disputes: bool = False
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False
@@ -108,6 +108,12 @@ class PspAdapter(Protocol):
     name: str
     capabilities: Capabilities
     credential_fields: tuple[CredentialField, ...]
+    card_fields: HostedFields | None = None
+    """The card fields of the account, where they are described without a call; None without what
+    they need. Needs the capability `hosted_fields`."""
+
+    domain_association: str = ""
+    """What a wallet asks the host of the checkout page to serve, so that the page may offer it."""
 
     def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
         """Find out by reads, which change nothing at the PSP, what is wrong with the credentials.
@@ -187,12 +193,18 @@ class PspAdapter(Protocol):
         Raises PspUnavailable. An adapter whose results name stored tokens overrides it.
         """
 
+    def has_card_fields(self) -> bool:
+        """Whether the account has all that `hosted_fields` needs."""
+        return self.card_fields is not None
+
     def hosted_fields(self, *, page_origin: str, deadline_seconds: float) -> HostedFields:
         """Describe the card fields for pages of this origin, which the PSP is told where it must.
 
-        Raises PspUnavailable. Needs the capability `hosted_fields`.
+        Raises PspUnavailable. Needs `has_card_fields`.
         """
-        raise PspUnavailable("this PSP has no card fields for the checkout page")
+        if self.card_fields is None:
+            raise PspUnavailable("this account has no card fields for the checkout page")
+        return self.card_fields
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
         """Look up a dispute. Returns None if the PSP knows none of that id (yet).

@@ -5,12 +5,14 @@ No text here ever holds a value: values are secrets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 SECRET_LENGTH_LEAST: Final = 16
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,16 @@ WEBHOOK_SECRETS: Final = CredentialField(
     meaning="secrets that sign notifications, separated by commas; without any, none is taken",
     default="",
 )
+
+
+def fields_origin_field(origin: str) -> CredentialField:
+    """Where the script of the PSP's card fields comes from; tests name a double's origin."""
+    return CredentialField(
+        name="fields_origin",
+        meaning="of a double of the card fields; never of a live account",
+        default=origin,
+        is_secret=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,19 @@ def require_mode(name: str, what: str, *, is_live: bool, livemode: bool) -> None
     if is_live is not livemode:
         its, ours = ("test", "live") if livemode else ("live", "test")
         raise CredentialsRefused(f"{name} is {what.format(its)}, and this is a {ours} account")
+
+
+def require_fields_origin(given: str, origin: str, *, livemode: bool) -> None:
+    """Refuse with CredentialsRefused another origin of scripts than the PSP's, but of a double.
+
+    The script runs in the checkout page: a live account takes the PSP's own alone.
+    """
+    if given == origin:
+        return
+    if livemode:
+        raise CredentialsRefused(f"fields_origin of a live account is {origin}: leave it out")
+    if not _ORIGIN.fullmatch(given):
+        raise CredentialsRefused("fields_origin is no origin, such as http://127.0.0.1:8000")
 
 
 def split_secrets(credentials: Mapping[str, str]) -> tuple[str, ...]:

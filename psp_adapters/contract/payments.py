@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
@@ -138,6 +139,9 @@ class FieldsKind(StrEnum):
     FRAME = "frame"
     """One page of the PSP in an iframe, which makes a token and answers by messages. The names of
     the messages are in docs/checkout.md."""
+    SCRIPT = "script"
+    """A script of the PSP that the page loads, and whose fields are frames of the PSP. The file
+    `card_fields.js` in the adapter's folder, the driver, mounts them: docs/checkout.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +150,19 @@ class HostedFields:
 
     kind: FieldsKind
     origin: str
-    """The only origin that the page frames, and whose messages it takes."""
+    """Of the frame, whose messages alone the page takes, or of the script."""
     url: str
-    """The page of the fields, of that origin; the checkout page adds `lang` to its query."""
+    """The page of the fields, of that origin, to whose query the checkout page adds `lang`; or the
+    script."""
     public_key: str
     """Names the account to the fields; it gives no right but to make tokens."""
+    driver: str = ""
+    """SCRIPT: the folder of the driver, which is the adapter's name."""
+    integrity: str = ""
+    """SCRIPT: the hash that the PSP publishes of it; empty where the PSP changes it at any time."""
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """SCRIPT: what it needs beside its own origin, by directive of Content-Security-Policy."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """SCRIPT: public values for the driver."""
+    wallets: bool = False
+    """Whether the fields offer the wallets of the customer's device too."""

@@ -81,6 +81,7 @@ class MollieAdapter(PspAdapter):
         bare_method_types={each: f"{BARE_METHOD}{each}" for each in METHODS},
         reusable_method_types=frozenset(METHODS),
         keeps_with_payment_only=True,
+        hosted_fields=True,
         disputes=True,
         settlement_reports=True,
     )
@@ -115,18 +116,19 @@ class MollieAdapter(PspAdapter):
     def from_credentials(cls, credentials: Mapping[str, str], *, livemode: bool) -> MollieAdapter:
         """Raises CredentialsRefused, also for a key of the other mode."""
         account.require_key(credentials["api_key"], livemode=livemode)
-        return cls(
+        made = cls(
             api_key=credentials["api_key"],
             webhook_url=credentials["webhook_url"],
             webhook_secret=split_secrets(credentials)[0],
             base_url=credentials["base_url"],
             access_token=credentials["access_token"],
         )
+        made.card_fields = account.card_fields_of(credentials, livemode=livemode)
+        return made
 
     def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
-        return account.faults_of(
-            self._connection, self._organization, deadline_seconds=deadline_seconds
-        )
+        connections, fields = (self._connection, self._organization), self.card_fields
+        return account.faults_of(*connections, fields=fields, deadline_seconds=deadline_seconds)
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Create a payment with a token of a card, or one that the customer makes at Mollie."""
@@ -307,10 +309,9 @@ class MollieAdapter(PspAdapter):
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Describe a token by its form, without a call: Mollie describes none."""
         refuse_card_number(token)
-        method_type = mapping.method_type_of(token)
-        if not method_type:
-            raise UnknownToken
-        return PaymentToken(token=token, method_type=method_type)
+        if method_type := mapping.method_type_of(token):
+            return PaymentToken(token=token, method_type=method_type)
+        raise UnknownToken
 
     def release_stored(self, stored_token: str, *, deadline_seconds: float) -> None:
         """Revoke the mandate; raises PspUnavailable."""

@@ -228,6 +228,9 @@ class SandboxAdapter(PspAdapter):
             raise PspUnavailable("the list of setups is not readable")
         return readable(setups.result_of, found[0], reference=query.reference)
 
+    def has_card_fields(self) -> bool:
+        return True
+
     def hosted_fields(self, *, page_origin: str, deadline_seconds: float) -> HostedFields:
         """Register the page's origin with the PSP, at most once a minute, and describe the fields.
 

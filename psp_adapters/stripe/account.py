@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from psp_adapters.contract.adapter import Capabilities
@@ -13,13 +14,17 @@ from psp_adapters.contract.credentials import (
     CredentialFault,
     CredentialField,
     CredentialsRefused,
+    fields_origin_field,
+    require_fields_origin,
     require_mode,
 )
 from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.contract.payments import FieldsKind, HostedFields
 from psp_adapters.stripe import mapping
 from psp_adapters.stripe.connection import Connection
 
 BASE_URL: Final = "https://api.stripe.com"
+SCRIPT_ORIGIN: Final = "https://js.stripe.com"
 
 CAPABILITIES: Final = Capabilities(
     idempotency_window_seconds=24 * 3600,
@@ -36,6 +41,7 @@ CAPABILITIES: Final = Capabilities(
     bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
     reusable_method_types=frozenset({"card"}),
     requests_three_d_secure=True,
+    hosted_fields=True,
     disputes=True,
     settlement_reports=True,
 )
@@ -51,9 +57,35 @@ CREDENTIAL_FIELDS: Final = (
         default="",
         is_secret=False,
     ),
+    CredentialField(
+        name="publishable_key",
+        meaning="pk_…, for the card fields of the checkout page; without it there are none",
+        default="",
+        is_secret=False,
+    ),
+    fields_origin_field(SCRIPT_ORIGIN),
+    CredentialField(
+        name="wallets",
+        meaning="true offers Apple Pay and Google Pay with the card fields",
+        default="",
+        is_secret=False,
+    ),
+    CredentialField(
+        name="apple_pay_domain_association",
+        meaning="the content of Stripe's file of this name, in one line; our host serves it",
+        default="",
+        is_secret=False,
+    ),
     WEBHOOK_SECRETS,
 )
+_SOURCES: Final = {
+    "script-src": ("https://*.js.stripe.com",),
+    "frame-src": ("https://*.js.stripe.com", "https://hooks.stripe.com"),
+    "connect-src": ("https://api.stripe.com",),
+}
+"""As Stripe's integration security guide lists them for Elements."""
 
+_PUBLISHABLE: Final = re.compile(r"pk_(?:test|live)_[A-Za-z0-9]{1,200}", re.ASCII)
 _SIGNING: Final = "whsec_"
 _NO_ACCESS: Final = ("account_invalid", "platform_account_required")
 _READS: Final[tuple[tuple[str, Callable[[Any], Any]], ...]] = (
@@ -73,6 +105,31 @@ def require_key(api_key: str, *, livemode: bool) -> None:
     if not api_key.startswith(("sk_", "rk_")):
         raise CredentialsRefused("api_key is no secret or restricted key: these begin sk_ or rk_")
     require_mode("api_key", "a {} key", is_live="_live_" in api_key, livemode=livemode)
+
+
+def card_fields_of(credentials: Mapping[str, str], *, livemode: bool) -> HostedFields | None:
+    """Stripe's card fields for an account; None without a publishable key.
+
+    Stripe's script has no hash to hold it by: Stripe changes it at any time, and forbids to pin or
+    to copy it. Raises CredentialsRefused.
+    """
+    key, origin = credentials["publishable_key"], credentials["fields_origin"]
+    require_fields_origin(origin, SCRIPT_ORIGIN, livemode=livemode)
+    if not key:
+        return None
+    if not _PUBLISHABLE.fullmatch(key):
+        raise CredentialsRefused("publishable_key is no publishable key: these begin pk_")
+    require_mode("publishable_key", "a {} key", is_live="_live_" in key, livemode=livemode)
+    return HostedFields(
+        kind=FieldsKind.SCRIPT,
+        origin=origin,
+        url=f"{origin}/v3/",
+        public_key=key,
+        driver="stripe",
+        sources=_SOURCES if origin == SCRIPT_ORIGIN else {},
+        settings={"account": credentials["account_id"]},
+        wallets=credentials["wallets"] == "true",
+    )
 
 
 def faults_of(

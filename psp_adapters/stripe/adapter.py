@@ -89,12 +89,15 @@ class StripeAdapter(PspAdapter):
         `account_id` (`acct_…`) names a connected account: all is done and read there.
         """
         account.require_key(credentials["api_key"], livemode=livemode)
-        return cls(
+        made = cls(
             api_key=credentials["api_key"],
             base_url=credentials["base_url"],
             account_id=credentials["account_id"],
             webhook_secrets=split_secrets(credentials),
         )
+        made.card_fields = account.card_fields_of(credentials, livemode=livemode)
+        made.domain_association = credentials["apple_pay_domain_association"]
+        return made
 
     def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
         """Read one object of each kind that the adapter reads; rights to write are not tested."""

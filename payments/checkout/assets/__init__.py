@@ -1,4 +1,6 @@
-"""The style sheet and the script of the page, with the hashes by which browsers check them.
+"""The style sheet and the scripts of the page, with the hashes by which browsers check them.
+
+The drivers mount the card fields of PSPs whose script the page loads; the adapters bring them.
 
 Served from here, and not with the other static files: those are for staff only where
 INTERNAL_ADDRESS is set.
@@ -14,6 +16,8 @@ from typing import Final
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
+
+from psp_adapters.registry import field_drivers
 
 _FOLDER: Final = Path(__file__).parent
 _A_YEAR: Final = "public, max-age=31536000, immutable"
@@ -45,14 +49,18 @@ def _read(name: str, content_type: str) -> Asset:
     return Asset(name, content_type, (_FOLDER / name).read_bytes())
 
 
+_JAVASCRIPT: Final = "text/javascript; charset=utf-8"
 STYLE: Final = _read("checkout.css", "text/css; charset=utf-8")
-SCRIPT: Final = _read("checkout.js", "text/javascript; charset=utf-8")
-_BY_URL: Final = {each.url: each for each in (STYLE, SCRIPT)}
+SCRIPT: Final = _read("checkout.js", _JAVASCRIPT)
+DRIVERS: Final = {
+    psp: Asset(f"{psp}-fields.js", _JAVASCRIPT, content) for psp, content in field_drivers().items()
+}
+_BY_URL: Final = {each.url: each for each in (STYLE, SCRIPT, *DRIVERS.values())}
 
 
 @require_safe
 def asset(request: HttpRequest, digest: str, name: str) -> HttpResponse:
-    """One of the two files; 404 for an address of another content."""
+    """One of these files; 404 for an address of another content."""
     found = _BY_URL.get(request.path)
     if found is None:
         raise Http404

@@ -1,5 +1,5 @@
 "use strict";
-// The only script of the page. Card details never reach it: the PSP's frame answers with a token.
+// The script of the page. Card details never reach it: the PSP's fields answer with a token.
 (() => {
   const sheet = document.getElementById("checkout");
   if (!sheet) return;
@@ -33,8 +33,8 @@
   const form = document.getElementById("pay");
   if (!form) return;
   const button = form.querySelector("button"), message = document.getElementById("message");
-  const frame = document.getElementById("fields");
-  let asked = null, busy = false;
+  const place = document.getElementById("fields");
+  let busy = false, opened = null;
 
   function say(text) {
     message.textContent = text;
@@ -45,32 +45,67 @@
     busy = now;
     button.setAttribute("aria-disabled", now ? "true" : "false");
   }
-  const send = (data) => frame.contentWindow.postMessage(data, origin);
+  const chosen = () => new FormData(form).get("method");
 
-  addEventListener("message", (event) => {
-    if (!frame || event.origin !== origin || event.source !== frame.contentWindow || !event.data) return;
-    const {kind, id, token, height} = event.data;
-    if (kind === "height" && height > 0 && height < 800) frame.style.height = height + "px";
-    if (kind === "submit") form.requestSubmit();
-    if (!asked || id !== asked.id) return;
-    if (kind === "token" && typeof token === "string") asked.done(token);
-    if (kind === "refused") asked.done("");
-  });
+  // --- the card fields. A driver mounts them: {isLoaded(), mount(place, given)}. What it mounted has
+  // token(): a token of the PSP; empty if the customer has to correct something, as the fields say.
+  const frameFields = {
+    isLoaded: () => true,
+    mount(frame) {
+      let asked = null;
+      addEventListener("message", (event) => {
+        if (event.origin !== origin || event.source !== frame.contentWindow || !event.data) return;
+        const {kind, id, token, height} = event.data;
+        if (kind === "height" && height > 0 && height < 800) frame.style.height = height + "px";
+        if (kind === "submit") form.requestSubmit();
+        if (!asked || id !== asked.id) return;
+        if (kind === "token" && typeof token === "string") asked.done(token);
+        if (kind === "refused") asked.done("");
+      });
+      return {
+        token: () => new Promise((done, failed) => {
+          asked = {id: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()), done};
+          setTimeout(failed, 20000);
+          frame.contentWindow.postMessage({kind: "tokenize", id: asked.id}, origin);
+        }),
+      };
+    },
+  };
+  const driver = origin ? frameFields : window.cardFields;
 
-  // A token of the PSP for the card that the customer has typed; empty if it has to be corrected.
-  function cardToken() {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => finish(null), 20000);
-      const finish = (token) => { clearTimeout(timer); asked = null; resolve(token); };
-      asked = {id: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()), done: finish};
-      send({kind: "tokenize", id: asked.id});
+  // The script of the PSP comes on its own, so that the page does not wait for it.
+  function loaded() {
+    const script = document.getElementById("psp-script");
+    return new Promise((done, failed) => {
+      if (driver.isLoaded()) return done();
+      script.addEventListener("load", done);
+      script.addEventListener("error", failed);
+      return setTimeout(failed, 15000);
     });
   }
+  async function open() {
+    if (origin) return driver.mount(place);
+    await loaded();
+    return driver.mount(place, {...JSON.parse(place.dataset.given), say});
+  }
+  function openFields() {
+    if (!place || opened) return;
+    opened = open();
+    opened.catch(() => { opened = null; say(sheet.dataset.unavailable); });
+  }
+  // Fields of a script are mounted where they are seen; a frame tells its height at any time.
+  if (origin || chosen() === "card") openFields();
+
   async function pay() {
-    const method = new FormData(form).get("method");
-    const token = method === "card" ? await cardToken() : "";
-    if (token === null) return say(sheet.dataset.failed);
-    if (method === "card" && !token) return undefined;
+    const method = chosen();
+    let token = "";
+    if (method === "card" && place) {
+      openFields();
+      try {
+        token = await (await opened).token();
+      } catch (error) { return say(sheet.dataset.failed); }
+      if (!token) return undefined;
+    }
     let told;
     try {
       told = await ask("/pay", {
@@ -99,5 +134,6 @@
   form.addEventListener("change", (event) => {
     if (event.target.name !== "method") return;
     for (const details of form.querySelectorAll(".details")) details.hidden = details.dataset.of !== event.target.value;
+    if (event.target.value === "card") openFields();
   });
 })();

@@ -46,7 +46,8 @@ def offered_methods(session: CheckoutSession) -> dict[str, UUID]:
     """The types of payment methods that the page of a session can take, the usual one first.
 
     Those that the payment allows, that can be kept if it keeps its method, and that need nothing
-    but the PSP's card fields or its own page. Each with the account that routing chooses for it.
+    but the PSP's card fields or its own page: a card too, where the account has no card fields and
+    the PSP asks for it on its own page. Each with the account that routing chooses for it.
     """
     intent = session.payment
     return {
@@ -71,7 +72,9 @@ def _shows(account_id: UUID, method_type: str, intent: PaymentIntent) -> bool:
         return False
     if intent.setup_future_usage and method_type not in default_types(account_id):
         return False
-    return can.hosted_fields if method_type == CARD else method_type in can.bare_method_types
+    if method_type == CARD and accounts.has_card_fields(account_id):
+        return True
+    return method_type in can.bare_method_types
 
 
 def saved_cards(session: CheckoutSession) -> tuple[PaymentMethod, ...]:
@@ -140,7 +143,9 @@ def _named(
             raise NoEffect("method_not_offered")
         return saved.public_id, saved.psp_account_id
     offered = offered_methods(session)
-    if method not in offered or (method == CARD) != bool(token):
+    if method not in offered:
+        raise NoEffect("method_not_offered")
+    if bool(token) != (method == CARD and accounts.has_card_fields(offered[method])):
         raise NoEffect("method_not_offered")
     require_token(token)
     if token and not alternatives:

@@ -22,8 +22,8 @@ from payments.services.psp_gateway import accounts
 def keepable_methods(session: CheckoutSession) -> tuple[str, ...]:
     """The types of payment methods that the page can keep: cards, where the PSP has its fields."""
     setup = session.subject
-    can = accounts.capabilities_of(setup.psp_account_id)
-    return (CARD,) if can.hosted_fields and CARD in setup.payment_method_types else ()
+    shown = accounts.has_card_fields(setup.psp_account_id)
+    return (CARD,) if shown and CARD in setup.payment_method_types else ()
 
 
 def keep(

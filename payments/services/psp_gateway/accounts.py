@@ -90,6 +90,16 @@ def capabilities_of(account_id: UUID) -> Capabilities:
     return registry.capabilities_of(identity_of(account_id).psp)
 
 
+def has_card_fields(account_id: UUID) -> bool:
+    """Whether the account has all that the checkout page needs to show its PSP's card fields."""
+    if not capabilities_of(account_id).hosted_fields:
+        return False
+    try:
+        return _connected_of(account_id).adapter.has_card_fields()
+    except BadCredentials:
+        return False
+
+
 def webhook_secrets_of(account: AccountIdentity) -> tuple[str, ...]:
     """The secrets that an account's notifications may be signed with; empty if it sends none."""
     try:

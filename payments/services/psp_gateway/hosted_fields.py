@@ -9,10 +9,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from payments.models import PspAccount
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
+from payments.states import PspAccountStatus
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import HostedFields
+from psp_adapters.registry import BadCredentials
 
 _DEADLINE_SECONDS: Final = 4.0
 """A customer waits for the page meanwhile; without the fields it offers the other methods."""
@@ -25,15 +28,17 @@ def page_origin() -> str:
 
 
 def hosted_fields_of(account_id: UUID) -> HostedFields | None:
-    """The card fields of an account for our pages; None if its PSP has none.
+    """The card fields of an account for our pages; None if it has none.
 
     May ask the PSP: called outside transactions, and gives the database connection back first.
     Raises PspUnavailable.
     """
-    if not accounts.capabilities_of(account_id).hosted_fields:
+    if not accounts.has_card_fields(account_id):
         return None
     account = accounts.identity_of(account_id)
     adapter = accounts.adapter_of(account)
+    if adapter.card_fields is not None:  # Without a call: it says nothing about the PSP's health.
+        return adapter.card_fields
     connection.close()
     try:
         with guarded_call(account.code, CallKind.QUERY) as verdict:
@@ -44,3 +49,19 @@ def hosted_fields_of(account_id: UUID) -> HostedFields | None:
     except CallRefused as refusal:
         raise PspUnavailable(refusal.reason) from refusal
     return fields
+
+
+def domain_association() -> str:
+    """What wallets ask our host to serve: of the active account that has it; empty without one.
+
+    A host serves one such file. Of several accounts a live one comes first, then the first code.
+    """
+    active = PspAccount.objects.filter(status=PspAccountStatus.ACTIVE)
+    for account in active.order_by("-livemode", "code"):
+        try:
+            found = accounts.adapter_of(account).domain_association
+        except BadCredentials:  # Charges at that account say so; this file may be another's.
+            continue
+        if found:
+            return found
+    return ""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.registry import BadCredentials, new_adapter
 from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.support.localstripe_process import LocalStripe
 from psp_adapters.tests.support.stripe_double import BASE_URL, DoubledTransport, Form
@@ -84,3 +85,35 @@ def test_localstripe_refuses_a_key_that_has_not_the_form_of_one(localstripe: Loc
     adapter = StripeAdapter(api_key="sk_", base_url=localstripe.proxy.base_url)
     assert [each.name for each in adapter.check_credentials(deadline_seconds=5)] == ["api_key"]
     adapter.close()
+
+
+GIVEN = {"api_key": "sk_test_double", "publishable_key": "pk_test_public"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "livemode", "said"),
+    [
+        ({"publishable_key": "sk_test_double"}, False, "publishable_key is no publishable key"),
+        ({"publishable_key": "pk_live_public"}, False, "publishable_key is a live key"),
+        ({"fields_origin": "http://127.0.0.1:1/x"}, False, "fields_origin is no origin"),
+        ({"fields_origin": "https://js.stripe.com; x"}, False, "fields_origin is no origin"),
+        (
+            {"api_key": "sk_live_double", "fields_origin": "https://js.example"},
+            True,
+            "fields_origin of a live account is https://js.stripe.com",
+        ),
+    ],
+)
+def test_public_keys_and_origins_of_scripts_that_cannot_be_used_are_refused(
+    changes: dict[str, str], livemode: bool, said: str
+) -> None:
+    with pytest.raises(BadCredentials, match=said):
+        new_adapter("stripe", GIVEN | changes, livemode=livemode)
+
+
+def test_an_account_has_card_fields_with_a_publishable_key_alone() -> None:
+    assert new_adapter("stripe", GIVEN, livemode=False).has_card_fields()
+    bare = new_adapter("stripe", {"api_key": "sk_test_double"}, livemode=False)
+    assert not bare.has_card_fields()
+    with pytest.raises(PspUnavailable):
+        bare.hosted_fields(page_origin="https://pay.example", deadline_seconds=1)
