@@ -9,12 +9,16 @@ from __future__ import annotations
 import base64
 import io
 import unicodedata
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import simpleSplit
+from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 from psp_adapters.adyen.dispute_facts import split_id
@@ -27,9 +31,13 @@ from psp_adapters.contract.operations import Outcome
 _FONT: Final = "Helvetica"
 _CHARACTERS: Final = "cp1252"
 """Those that the font has."""
+_PLAIN: Final = str.maketrans("łŁđĐħĦıŧŦ\u2010\u2011\u2212", "lLdDhHitT---")
+"""Letters that it does not have, and that are no letter with an accent."""
 _SIZE: Final = 10
 _LINE: Final = 14
 _MARGIN: Final = 56
+_LETTERS_MAX: Final = 250
+"""More of the narrowest letter do not fit on a line."""
 REQUIRED: Final = "Required"
 _ONE_OF: Final = ("OneOrMore", "AlternativeRequired")
 _PREFERRED: Final[tuple[str, ...]] = (
@@ -54,7 +62,7 @@ def about(psp_dispute_id: str, *, merchant_account: str) -> Json:
 
 
 def documents_body(asked: Json, defense: Defense, evidence: Mapping[str, str]) -> Json:
-    """The body of /supplyDefenseDocument. Raises ValueError for text that no document can have."""
+    """The body of /supplyDefenseDocument. Raises ValueError as `document_of`."""
     content = base64.b64encode(document_of(evidence)).decode()
     documents = [
         {
@@ -70,7 +78,7 @@ def documents_body(asked: Json, defense: Defense, evidence: Mapping[str, str]) -
 def document_of(evidence: Mapping[str, str]) -> bytes:
     """The evidence as a PDF document, the same bytes every time; card numbers in it are masked.
 
-    Raises ValueError, which names the field, for letters that its font does not have.
+    Raises ValueError with the name of a field whose letters its font does not have.
     """
     kept = io.BytesIO()
     width, height = A4
@@ -93,20 +101,37 @@ def _lines_of(evidence: Mapping[str, str], width: float) -> list[str]:
     for name, said in sorted(evidence.items()):
         title = name.replace("_", " ").capitalize()
         body = _in_font(name, masked_card_numbers(said))
-        lines += [title, *simpleSplit(body, _FONT, _SIZE, width), ""]
+        broken = (_broken(line, width) for line in simpleSplit(body, _FONT, _SIZE, width))
+        lines += [title, *chain.from_iterable(broken), ""]
     return lines
+
+
+def _broken(line: str, width: float) -> Iterator[str]:
+    """The line in parts that fit: it may have no space to be broken at."""
+    while stringWidth(line[: _LETTERS_MAX + 1], _FONT, _SIZE) > width:
+        lengths = range(1, _LETTERS_MAX + 1)
+        at = bisect_right(lengths, width, key=partial(_width_of, line))
+        yield line[:at]
+        line = line[at:]
+    yield line
+
+
+def _width_of(line: str, length: int) -> float:
+    return float(stringWidth(line[:length], _FONT, _SIZE))
 
 
 def _in_font(name: str, said: str) -> str:
     """The text in characters of the font: a letter loses an accent that it has not there."""
     found = []
-    for letter in unicodedata.normalize("NFC", said):
+    for letter in unicodedata.normalize("NFC", said).translate(_PLAIN):
+        if unicodedata.category(letter) == "Cf":
+            continue  # It has no shape, such as a zero width space.
         if _has(letter):
             found.append(letter)
             continue
         plain = [each for each in unicodedata.normalize("NFKD", letter) if _has(each)]
         if not plain:
-            raise ValueError(f"{name}: Adyen's documents are made in Latin letters only")
+            raise ValueError(name)
         found += plain
     return "".join(found)
 

@@ -43,7 +43,7 @@ _LOST: Final = frozenset(
     {"PREARBITRATION_LOST", "PREARBITRATION_ACCEPTED", "SCHEME_ARBITRATION_LOST"}
 )
 _CHARGEBACK_EVENTS: Final = frozenset({ANNOUNCED, CHARGED_BACK, REVERSED, *_WON, *_LOST})
-_AMOUNTS: Final = frozenset({INQUIRY, ANNOUNCED, CHARGED_BACK, CHARGED_BACK_AGAIN})
+STATES_AMOUNT: Final = frozenset({INQUIRY, ANNOUNCED, CHARGED_BACK, CHARGED_BACK_AGAIN})
 """Events that state how much is disputed."""
 _PLACES: Final = (
     *(INQUIRY, ANNOUNCED, CHARGED_BACK, ANSWERED, PERIOD_ENDED, REVERSED, CHARGED_BACK_AGAIN),
@@ -102,7 +102,7 @@ def dispute_of(
     facts = _ordered(_fact_of(each, own_id) for each in stored)
     again = next((at for at, f in enumerate(facts) if f.event == CHARGED_BACK_AGAIN), len(facts))
     stage = facts[again:] if is_second else facts[:again]
-    if not any(each.event in _AMOUNTS for each in stage):
+    if not any(each.event in STATES_AMOUNT for each in stage):
         return None
     reading = _Reading(stage, came_again=again < len(facts), is_second=is_second)
     status = reading.status()
@@ -183,14 +183,14 @@ class _Reading:
             answered = [at for at, f in enumerate(self._facts) if f.event == ANSWERED]
             if self._is_second or not begun or answered[-1] > begun[0]:
                 return True
-        opening = [f for f in self._facts if f.event in _AMOUNTS - {INQUIRY}]
+        opening = [f for f in self._facts if f.event in STATES_AMOUNT - {INQUIRY}]
         return any(
             f.said("autoDefended") == "true" or f.said("disputeStatus") == "Pending"
             for f in opening
         )
 
     def amount(self) -> Money:
-        stated = [each.amount for each in self._facts if each.event in _AMOUNTS]
+        stated = [each.amount for each in self._facts if each.event in STATES_AMOUNT]
         if any(each != stated[0] for each in stated):
             raise Contradiction("its amount has changed")
         return stated[0]

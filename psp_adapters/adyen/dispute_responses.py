@@ -80,8 +80,9 @@ class Disputes:
         asked = self._about(request)
         try:
             documents = defense.documents_body(asked, chosen, request.evidence)
-        except ValueError as wrong:
-            return response_declined(str(wrong))
+        except ValueError as field:
+            said = f"The payment provider takes evidence in Latin letters only: {field}."
+            return replace(response_declined(said), message=said)
         supplied = self._send(
             request, self.connection.api.supply_defense_document, documents, end, step="documents"
         )

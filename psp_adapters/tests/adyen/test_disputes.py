@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,16 +13,18 @@ from typing import Any
 import pytest
 
 from ledger.money import Money
-from psp_adapters.adyen import defense, dispute_facts
+from psp_adapters.adyen import defense, dispute_facts, vocabulary
 from psp_adapters.adyen.adapter import AdyenAdapter
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.answers import Answer, Contradiction
 from psp_adapters.contract.disputes import DisputeRequest, DisputeStatus, PspDispute
+from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.stored_notifications import SentResponse, StoredNotification
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.suites.dispute_suite import DisputeContract
-from psp_adapters.tests.support.adyen_face import AdyenFace
+from psp_adapters.tests.support.adyen_documents import webhooks
+from psp_adapters.tests.support.adyen_face import ACCOUNT, HMAC_KEY, AdyenFace, request_of, sign
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 S = DisputeStatus
@@ -90,7 +93,7 @@ class TestAdyenDisputes(DisputeContract):
     ) -> None:
         request = replace(self.disputed(adapter, order_id), evidence={"customer_name": "Оля"})
         refused = adapter.submit_evidence(request, deadline_seconds=5)
-        assert (refused.outcome, "customer_name" in refused.detail) == (Outcome.DECLINED, True)
+        assert (refused.outcome, "customer_name" in refused.message) == (Outcome.DECLINED, True)
         assert not [each for each in self.face.calls if each[1].endswith("supplyDefenseDocument")]
 
 
@@ -232,16 +235,21 @@ def test_an_answer_is_ours_if_we_wrote_it_before() -> None:
 def test_the_document_has_the_evidence_and_no_card_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    evidence = {"customer_name": "Zoë Łęcka", "uncategorized_text": "4242424242424242\n" * 90}
-    with pytest.raises(ValueError, match="customer_name"):
-        defense.document_of(evidence)
-    evidence["customer_name"] = "Zoë Šafář"
+    link = "https://shop.example/" + "a" * 300
+    evidence = {
+        "customer_name": "Zoë Łęcka\u200b",
+        "shipping_documentation": link,
+        "uncategorized_text": "4242424242424242\n" * 90,
+    }
     monkeypatch.setattr("reportlab.rl_config.pageCompression", 0)
     document = defense.document_of(evidence)
     assert document == defense.document_of(evidence), "a repeat sends the same"
     assert document.startswith(b"%PDF-")
     assert document.count(b"/Type /Page\n") == 2
     assert b"Customer name" in document
+    assert b"Lecka)" in document
+    parts = re.findall(rb"\((https://shop\.example/a+|a+)\) Tj", document)
+    assert b"".join(parts).decode() == link, "a word that is longer than a line is not cut off"
     assert b"4242424242424242" not in document
 
 
@@ -283,3 +291,26 @@ def test_each_required_type_gets_the_document(
 )
 def test_every_doubt_about_an_answer_is_unknown(status: int, body: Any, outcome: Outcome) -> None:
     assert defense.result_of_answer(Answer(status, {}, body)).outcome is outcome
+
+
+def test_every_dispute_that_adyen_publishes_as_an_example_is_read(
+    adapter: AdyenAdapter, kept: Kept
+) -> None:
+    examples = webhooks()["components"]["examples"].values()
+    items = [
+        each["NotificationRequestItem"]
+        for example in examples
+        for each in example["value"].get("notificationItems", ())
+    ]
+    about = [each for each in items if each["eventCode"] in vocabulary.DISPUTE_EVENTS]
+    assert len(about) > 8
+    for number, item in enumerate(about):
+        item["merchantAccountCode"], item["pspReference"] = ACCOUNT, f"DISPUTE{number}"
+        sign(item)
+        request = WebhookRequest(headers={}, body=request_of(item))
+        [notice] = adapter.read_notifications(request, secrets=[HMAC_KEY], now=BEGUN)
+        kept.keep([notice])
+        found = adapter.look_up_dispute(notice.psp_dispute_id, deadline_seconds=5)
+        assert (found is not None) == (item["eventCode"] in dispute_facts.STATES_AMOUNT)
+        if found is not None:
+            assert found.amount == Money(item["amount"]["value"], item["amount"]["currency"])
