@@ -51,6 +51,7 @@ _BY_OBJECT: Final[dict[str, str]] = {
         "setup_intent.canceled setup_intent.created setup_intent.requires_action "
         "setup_intent.setup_failed setup_intent.succeeded"
     ),
+    "mandate": "mandate.updated",
     "balance": "balance.available",
     "payout": (
         "payout.canceled payout.created payout.failed payout.paid payout.reconciliation_completed "
@@ -147,7 +148,6 @@ _NEVER_HERE: Final[dict[str, str]] = {
     "issuing_personalization_design": "activated deactivated rejected updated",
     "issuing_token": "created updated",
     "issuing_transaction": "created purchase_details_receipt_updated updated",
-    "mandate": "updated",
     "payment_link": "created updated",
     "person": "created deleted updated",
     "plan": "created deleted updated",

@@ -33,6 +33,7 @@ PAYMENT_LINK: Final = "plink"
 LINE_ITEM: Final = "uli"
 SETUP_INTENT: Final = "seti"
 SETUP_ATTEMPT: Final = "setatt"
+MANDATE: Final = "mandate"
 SEARCH_PAGE: Final = "page"
 
 API_KEYS: Final = {False: "sk_test_", True: "sk_live_"}

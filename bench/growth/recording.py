@@ -50,6 +50,7 @@ MERCHANT_TABLES: Final[dict[str, LiteralString]] = {
 LEFT_OUT: Final[dict[str, str]] = {
     "payments_setup_intent": "no life saves a card by one",
     "payments_setup_attempt": "the same",
+    "payments_mandate": "no life pays by debit",
     "payments_checkout_session": "no life pays on a hosted page",
     "payments_payment_link": "no life begins at one",
     "payments_routing_rule": "no life is routed",

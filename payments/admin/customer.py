@@ -12,12 +12,12 @@ from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
-from payments.admin.columns import column, linked, status
+from payments.admin.columns import column, linked, minor_amount, status
 from payments.admin.filters import OF_MERCHANT, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
-from payments.models import Customer, PaymentMethod, SetupAttempt, SetupIntent
-from payments.states import SetupAttemptStatus, SetupStatus
+from payments.models import Customer, Mandate, PaymentMethod, SetupAttempt, SetupIntent
+from payments.states import MandateStatus, SetupAttemptStatus, SetupStatus
 
 
 @admin.register(Customer)
@@ -126,6 +126,7 @@ class SetupIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("owner", "method"),
             ("usage", "psp_account"),
             ("attempt", "cancellation_reason"),
+            "mandate",
             ("challenge", "shown_return_url"),
             "shown_error",
             ("created_at", "updated_at"),
@@ -137,6 +138,7 @@ class SetupIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     owner = linked("customer", public_ids.CUSTOMER, "customer_id")
     method = linked("payment method", public_ids.PAYMENT_METHOD, "payment_method_id")
     attempt = linked("latest attempt", public_ids.SETUP_ATTEMPT, "latest_attempt_id")
+    mandate = linked("mandate", public_ids.MANDATE, "mandate_id")
     challenge = column("redirect URL", "next_action_url", display.address_without_query)
     shown_return_url = column("return URL", "return_url", display.address_without_query)
     shown_error = column("last error", "last_setup_error", display.shown_json)
@@ -177,6 +179,7 @@ class SetupAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("psp_account", "psp_key"),
             ("psp_id", "network_transaction_id"),
             ("shown_token", "three_d_secure"),
+            "mandate",
         ),
         group("Result", ("code", "decline_code"), "message", "detail"),
         group("Context", ("shown_actor", "request_id"), ("checks", "next_check_at")),
@@ -186,5 +189,36 @@ class SetupAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
     setup = linked("setup intent", public_ids.SETUP_INTENT, "setup_intent_id")
     method = linked("payment method", public_ids.PAYMENT_METHOD, "payment_method_id")
     owner = linked("customer", public_ids.CUSTOMER, "customer_id")
+    mandate = linked("mandate", public_ids.MANDATE, "mandate_id")
     shown_actor = column("actor", "actor", display.actor)
     shown_token = column("token", "token", display.masked)
+
+
+@admin.register(Mandate)
+class MandateAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """What customers accepted: permissions to debit their accounts."""
+
+    list_display = ("public_id", "merchant", "method", "use", "shown_status", "mode", "created")
+    list_select_related = ("merchant",)
+    list_filter = (one_of("status", MandateStatus), *OF_MERCHANT)
+    search_help_text = "mandate_… pm_…"
+    id_paths = {
+        public_ids.MANDATE: "pk",
+        public_ids.PAYMENT_METHOD: "payment_method_id",
+    }
+    fieldsets = (
+        group(
+            None,
+            ("public_id", "shown_status"),
+            ("merchant", "mode"),
+            ("method", "use"),
+            ("single_use", "psp_reference"),
+            ("acceptance", "accepted_at"),
+            ("ip_address", "user_agent"),
+            ("created_at", "ended_at"),
+        ),
+    )
+
+    shown_status = status(display.STATUS_LABELS)
+    method = linked("payment method", public_ids.PAYMENT_METHOD, "payment_method_id")
+    single_use = minor_amount("for one payment of", "single_use_minor")

@@ -34,6 +34,7 @@ _PAGES: Final = {
     public_ids.PAYMENT_METHOD: "admin:payments_paymentmethod_change",
     public_ids.SETUP_INTENT: "admin:payments_setupintent_change",
     public_ids.SETUP_ATTEMPT: "admin:payments_setupattempt_change",
+    public_ids.MANDATE: "admin:payments_mandate_change",
     public_ids.EVENT: "admin:payments_event_change",
     public_ids.MERCHANT: "admin:payments_merchant_change",
     public_ids.WEBHOOK_ENDPOINT: "admin:payments_webhookendpoint_change",
@@ -67,6 +68,8 @@ STATUS_LABELS: Final = {
     "not sent": "default",
     "reversed": "danger",
     "excess": "danger",
+    "active": "success",
+    "inactive": "default",
 }
 
 

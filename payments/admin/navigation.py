@@ -32,6 +32,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             "Customers",
             _item("Customers", "payments", "person", "customer"),
             _item("Payment methods", "payments", "wallet", "paymentmethod"),
+            _item("Mandates", "payments", "contract", "mandate"),
             _item("Setup intents", "payments", "add_card", "setupintent"),
             _item("Setup attempts", "payments", "sync_alt", "setupattempt"),
         ),

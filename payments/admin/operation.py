@@ -88,6 +88,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("challenge_allowed", "three_d_secure", "shown_return_url"),
             "challenge",
             ("save_for", "off_session", "network_transaction_id"),
+            "mandate",
         ),
         group("Result", ("code", "decline_code"), "message", "detail"),
         group(
@@ -122,6 +123,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
     balance_transaction = linked(
         "balance transaction", public_ids.BALANCE_TRANSACTION, "balance_transaction_id"
     )
+    mandate = linked("mandate", public_ids.MANDATE, "mandate_id")
     dispute = linked("latest dispute", public_ids.DISPUTE, "latest_dispute_id")
 
     def texts(self, term: str) -> Iterable[Q]:

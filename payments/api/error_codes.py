@@ -198,6 +198,10 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         "with it.",
         "Choose a type of `payment_method_types`, or update them.",
     ),
+    "payment_intent_mandate_invalid": ErrorCode(
+        "The mandate is not active, or belongs to another payment method.",
+        "Leave `mandate` out, or pass `mandate_data` once the customer has accepted a new one.",
+    ),
     "payment_intent_unexpected_state": ErrorCode(
         "The payment's status does not allow this. The answer has the payment.",
         "Act on `status`; while a bank decides, wait for its event.",

@@ -23,6 +23,7 @@ from payments.objects.checkout_session import (
 )
 from payments.objects.customer import customer_object
 from payments.objects.dispute import dispute_object
+from payments.objects.mandate import mandate_object
 from payments.objects.parts import list_object, public_id
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import payment_method_object
@@ -30,7 +31,7 @@ from payments.objects.refund import refund_object
 from payments.objects.setup_intent import setup_attempt_object, setup_intent_object
 from payments.selectors.balance import balance_transactions_by_id
 from payments.selectors.checkout import payment_links, sessions
-from payments.selectors.customers import customers_with_deleted, payment_methods
+from payments.selectors.customers import customers_with_deleted, mandates, payment_methods
 from payments.selectors.disputes import disputes
 from payments.selectors.payments import charges, intents, newest_refunds_of, refunds
 from payments.selectors.scope import Scope
@@ -156,6 +157,12 @@ def _load_setup_intents(ids: set[str], scope: Scope) -> list[Rendered]:
     return [setup_intent_object(row) for row in rows]
 
 
+def _load_mandates(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = mandates(scope).filter(pk__in=_uuids(public_ids.MANDATE, ids))
+    rows = rows.select_related("payment_method")
+    return [mandate_object(row, row.payment_method) for row in rows]
+
+
 def _load_setup_attempts(ids: set[str], scope: Scope) -> list[Rendered]:
     rows = setup_attempts(scope).filter(pk__in=_uuids(public_ids.SETUP_ATTEMPT, ids))
     return [setup_attempt_object(row) for row in rows]
@@ -194,6 +201,7 @@ _LOADERS: Final[dict[str, Callable[[set[str], Scope], list[Rendered]]]] = {
     "refund": _load_refunds,
     "setup_intent": _load_setup_intents,
     "setup_attempt": _load_setup_attempts,
+    "mandate": _load_mandates,
     "balance_transaction": _load_balance_transactions,
     "balance_source": _load_sources,
 }

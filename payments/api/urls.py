@@ -76,6 +76,7 @@ urlpatterns = [
     path("v1/setup_intents/<str:public_id>/confirm", setup_intents.ConfirmSetupIntent.as_view()),
     path("v1/setup_intents/<str:public_id>/cancel", setup_intents.CancelSetupIntent.as_view()),
     path("v1/setup_attempts", setup_intents.SetupAttempts.as_view()),
+    path("v1/mandates/<str:public_id>", setup_intents.Mandate.as_view()),
     path("v1/checkout/sessions", checkout.Sessions.as_view()),
     path("v1/checkout/sessions/<str:public_id>", checkout.Session.as_view()),
     path("v1/checkout/sessions/<str:public_id>/expire", checkout.ExpireSession.as_view()),

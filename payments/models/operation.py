@@ -51,7 +51,7 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         *("merchant_id", "livemode", "amount_minor", "currency", "intent_id", "psp_account_id"),
         *("kind", "psp_key", "charge_id", "order_id", "token", "capture_now", "final"),
         *("purchase_details", "save_for", "off_session", "network_transaction_id"),
-        *("ends_challenge", "actor", "request_id", "idempotency_id", "replaces_id"),
+        *("mandate_id", "ends_challenge", "actor", "request_id", "idempotency_id", "replaces_id"),
         *("requested_at", "created_at"),
     )
 
@@ -99,6 +99,8 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """A charge without the customer: the PSP is told that the merchant begins it."""
     network_transaction_id = models.CharField(max_length=128, blank=True, default="", db_default="")
     """What the PSP is told of the customer's earlier agreement."""
+    mandate_id = models.UUIDField(null=True, blank=True)
+    """A charge's mandate, by which the customer's account is debited; the PSP is told its id."""
     return_url = models.CharField(max_length=2048, blank=True)
     cancellation_reason = models.CharField(max_length=32, blank=True)
     status_before = models.CharField(max_length=24, blank=True)

@@ -64,6 +64,8 @@ class SetupIntent(WithPublicId, MerchantOwned, MachineModel):
     """`enabled` and `allow_redirects` as the merchant gave them; NULL with types of its own."""
     payment_method_options = models.JSONField(blank=True, default=dict)
     latest_attempt_id = models.UUIDField(null=True, blank=True)
+    mandate_id = models.UUIDField(null=True, blank=True)
+    """The mandate with which the method was kept; NULL if it needs none."""
     client_secret = models.CharField(max_length=64)
     next_action_url = models.CharField(max_length=2048, blank=True)
     return_url = models.CharField(max_length=2048, blank=True)
@@ -145,7 +147,8 @@ class SetupAttempt(WithPublicId, MerchantOwned, MachineModel):
     permanent_columns = (
         *("merchant_id", "livemode", "setup_intent_id", "psp_account_id", "psp_key"),
         *("payment_method_id", "payment_method_details", "token", "usage", "three_d_secure"),
-        *("return_url", "customer_id", "actor", "request_id", "idempotency_id", "created_at"),
+        *("return_url", "customer_id", "mandate_id", "actor", "request_id", "idempotency_id"),
+        "created_at",
     )
     public_id_prefix = public_ids.SETUP_ATTEMPT
     """Its public id is also our reference of it at the PSP."""
@@ -168,6 +171,8 @@ class SetupAttempt(WithPublicId, MerchantOwned, MachineModel):
     usage = models.CharField(max_length=16)
     three_d_secure = models.CharField(max_length=16, blank=True)
     return_url = models.CharField(max_length=2048, blank=True)
+    mandate_id = models.UUIDField(null=True, blank=True)
+    """The mandate that it is to make, or has by an earlier one; the PSP is told its id."""
     network_transaction_id = models.CharField(max_length=128, blank=True)
     code = models.CharField(max_length=64, blank=True)
     decline_code = models.CharField(max_length=64, blank=True)

@@ -15,6 +15,7 @@ from payments.objects.customer import CUSTOMER, DELETED_CUSTOMER, INVOICE_SETTIN
 from payments.objects.dispute import DISPUTE
 from payments.objects.event import DELETED_WEBHOOK_ENDPOINT, EVENT, WEBHOOK_ENDPOINT
 from payments.objects.fields import NOTHING, Field, ObjectType, integer, named, text
+from payments.objects.mandate import MANDATE
 from payments.objects.parts import page_of
 from payments.objects.payment_intent import PAYMENT_INTENT
 from payments.objects.payment_method import PAYMENT_METHOD
@@ -25,7 +26,7 @@ OBJECT_TYPES: Final[dict[str, ObjectType]] = {
     each.name: each
     for each in (
         *(PAYMENT_INTENT, CHARGE, REFUND, DISPUTE, CUSTOMER, PAYMENT_METHOD),
-        *(SETUP_INTENT, SETUP_ATTEMPT),
+        *(SETUP_INTENT, SETUP_ATTEMPT, MANDATE),
         *(BALANCE, BALANCE_TRANSACTION, EVENT, WEBHOOK_ENDPOINT, ACCOUNT),
         *(CHECKOUT_SESSION, PAYMENT_LINK, CHECKOUT_LINE_ITEM),
         *(DELETED_CUSTOMER, DELETED_WEBHOOK_ENDPOINT, LINE_ITEM),

@@ -200,7 +200,9 @@ def _method_details(
     operation: Operation, held_for: PaymentIntent | None, *, amount_minor: int
 ) -> dict[str, Any] | None:
     """What was charged; of a card that is held, also until when it may be captured."""
-    details = charged_method_details(operation.payment_method_details)
+    details = charged_method_details(
+        operation.payment_method_details, mandate_id=operation.mandate_id
+    )
     if details is None or "card" not in details:
         return details
     card = details["card"]

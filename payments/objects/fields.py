@@ -29,6 +29,7 @@ _PREFIXES: Final = {
     "balance_transaction": public_ids.BALANCE_TRANSACTION,
     "customer": public_ids.CUSTOMER,
     "dispute": public_ids.DISPUTE,
+    "mandate": public_ids.MANDATE,
     "payment_link": public_ids.PAYMENT_LINK,
     "payment_method": public_ids.PAYMENT_METHOD,
     "setup_intent": public_ids.SETUP_INTENT,

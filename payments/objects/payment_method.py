@@ -16,6 +16,7 @@ from payments.objects.fields import (
     always,
     always_null,
     created,
+    example_id,
     id_of,
     integer,
     list_of,
@@ -86,21 +87,38 @@ _NOT_TOLD: Final = {
     ),
 }
 """Types that the customer pays by on another page: PSPs tell nothing of what was entered there."""
+_SEPA_DEBIT: Final = {
+    **_BANK,
+    **always_null("bank_code", "branch_code", meaning="Not told by PSPs."),
+}
+_CHARGED_SEPA_DEBIT: Final = {
+    **_SEPA_DEBIT,
+    **always_null("expected_debit_date", meaning="Not told by PSPs."),
+    "mandate": text(
+        "The id of the mandate by which it was debited.",
+        sample=example_id(public_ids.MANDATE),
+        nullable=True,
+    ),
+}
 OTHER_TYPES: Final = {
     **{
         method_type: always_null(*names, meaning="Not told by PSPs.")
         for method_type, names in _NOT_TOLD.items()
     },
-    "sepa_debit": _BANK,
+    "sepa_debit": {
+        **_SEPA_DEBIT,
+        **always_null("generated_from", meaning="A payment by another type keeps its own type."),
+    },
     "us_bank_account": _BANK,
 }
 
 
-def details_of_other_types() -> dict[str, Field]:
+def details_of_other_types(*, charged: bool = False) -> dict[str, Field]:
     """The field of each type but card, there only if the method is of that type."""
+    types = {**OTHER_TYPES, "sepa_debit": _CHARGED_SEPA_DEBIT} if charged else OTHER_TYPES
     return {
         name: record("Details, if `type` says so.", fields).but(absent=True, example=None)
-        for name, fields in OTHER_TYPES.items()
+        for name, fields in types.items()
     }
 
 
@@ -165,7 +183,7 @@ CHARGED_METHOD: Final = record(
     "The payment method as it was when it was charged.",
     {
         "card": record("The card, if `type` says so.", CHARGED_CARD).but(absent=True),
-        **details_of_other_types(),
+        **details_of_other_types(charged=True),
         "type": METHOD_TYPE,
     },
     nullable=True,
@@ -203,12 +221,16 @@ def payment_method_snapshot(
     }
 
 
-def charged_method_details(snapshot: dict[str, Any] | None) -> dict[str, Any] | None:
+def charged_method_details(
+    snapshot: dict[str, Any] | None, *, mandate_id: UUID | None
+) -> dict[str, Any] | None:
     """The `payment_method_details` of a charge, from the snapshot it was sent with."""
     if not snapshot:
         return None
     method_type = snapshot["type"]
     details = snapshot.get(method_type) or {}
+    if method_type == "sepa_debit":
+        return {"type": method_type, method_type: _debited(details, mandate_id)}
     if method_type != "card":
         return {"type": method_type, method_type: _details(method_type, details)}
     return {
@@ -309,6 +331,8 @@ def _facts(method: PaymentMethod) -> dict[str, Any]:
 def _details(method_type: str, facts: dict[str, Any]) -> dict[str, Any]:
     if method_type in _NOT_TOLD:
         return dict.fromkeys(_NOT_TOLD[method_type])
+    if method_type == "sepa_debit":
+        return {name: facts.get(name) for name in OTHER_TYPES[method_type]}
     known = {name: facts.get(name) for name in ("country", "fingerprint", "last4")}
     if method_type != "card":
         return known
@@ -327,6 +351,11 @@ def _details(method_type: str, facts: dict[str, Any]) -> dict[str, Any]:
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
     }
+
+
+def _debited(facts: dict[str, Any], mandate_id: UUID | None) -> dict[str, Any]:
+    own = {name: facts.get(name) for name in _CHARGED_SEPA_DEBIT}
+    return own | {"mandate": reference(public_ids.MANDATE, mandate_id)}
 
 
 def _checks() -> dict[str, None]:

@@ -1,4 +1,4 @@
-"""Customers and payment methods."""
+"""Customers, their payment methods and the mandates of these."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from payments.models import Customer, PaymentMethod
+from payments.models import Customer, Mandate, PaymentMethod
 from payments.selectors.paging import Page, Paging, page_of
 from payments.selectors.scope import (
     CUSTOMER,
+    MANDATE,
     PAYMENT_METHOD,
     Scope,
     one_of,
@@ -41,6 +42,16 @@ def redisplayed_cards(scope: Scope, customer_id: UUID) -> QuerySet[PaymentMethod
         method_type="card",
         allow_redisplay="always",
     )
+
+
+def mandates(scope: Scope) -> QuerySet[Mandate]:
+    return scoped(Mandate.objects.all(), scope)
+
+
+def one_mandate(scope: Scope, public_id: str, *, param: str = "") -> Mandate:
+    """The mandate of a public id, with its payment method; refuses with ResourceMissing."""
+    rows = mandates(scope).select_related("payment_method")
+    return one_of(rows, MANDATE, public_id, param=param)
 
 
 def one_customer(scope: Scope, public_id: str, *, param: str = "") -> Customer:

@@ -15,6 +15,7 @@ from payments.models import (
     Delivery,
     Dispute,
     DisputeResponse,
+    Mandate,
     Operation,
     PaymentIntent,
     PspAccount,
@@ -52,6 +53,7 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.SETUP_ATTEMPT_TRANSITIONS,
         states.SETUP_ATTEMPT_INITIAL,
     ),
+    (Mandate, states.MandateStatus, states.MANDATE_TRANSITIONS, states.MANDATE_INITIAL),
     (
         CheckoutSession,
         states.CheckoutStatus,

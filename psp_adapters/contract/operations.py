@@ -110,6 +110,8 @@ class PspRequest:
     """AUTHORIZE only: the customer is not there; the merchant charges by an earlier agreement."""
     network_transaction_id: str = ""
     """AUTHORIZE only: the card network's id of that agreement."""
+    mandate: str = ""
+    """AUTHORIZE only: our id of the mandate by which the customer's account is debited."""
     final: bool = True
     """CAPTURE only: release what is left."""
     purchase: PurchaseDetails | None = None

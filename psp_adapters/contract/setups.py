@@ -36,6 +36,8 @@ class SetupRequest:
     """`any` or `challenge` asks for 3-D Secure although the PSP would not."""
     return_url: str = ""
     """Where the PSP sends the customer back after a challenge."""
+    mandate: str = ""
+    """Our id of the mandate with which the method is kept, if it needs one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

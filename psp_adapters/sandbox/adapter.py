@@ -60,7 +60,7 @@ class SandboxAdapter(PspAdapter):
         holdable_method_types=frozenset({"card"}),
         redirect_method_types=frozenset({"ideal"}),
         bare_method_types={"ideal": "pm_ideal_success"},
-        reusable_method_types=frozenset({"card"}),
+        reusable_method_types=frozenset({"card", "sepa_debit"}),
         requests_three_d_secure=True,
         purchase_details=True,
         published_tokens=True,

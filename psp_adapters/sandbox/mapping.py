@@ -101,6 +101,7 @@ def authorize_body(request: PspRequest) -> Json:
         "metadata": request.metadata,
         **_purchase(request),
         **_credential(request),
+        **({"mandate": request.mandate} if request.mandate else {}),
     }
 
 

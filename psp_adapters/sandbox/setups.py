@@ -27,6 +27,7 @@ def body_of(request: SetupRequest) -> Json:
         "usage": request.usage,
         "challenge": "request" if request.three_d_secure else "allow",
         "return_url": request.return_url,
+        **({"mandate": request.mandate} if request.mandate else {}),
     }
 
 

@@ -52,6 +52,8 @@ class TestToken:
     """How the first capture is disputed after the settle delay; a key of DISPUTES_OF."""
 
 
+SEPA_DEBIT: Final = "sepa_debit"
+"""The type of an account that is debited by its holder's mandate alone."""
 EXPIRY_MONTH: Final = 12
 EXPIRY_YEAR: Final = 2034
 
@@ -120,6 +122,7 @@ DISPUTES_OF: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
     "fraud": (("fraudulent", False),),
     "not_received": (("product_not_received", False),),
     "inquiry": (("fraudulent", True),),
+    "debit": (("debit_not_authorized", False),),
     "multiple": (("fraudulent", False), ("product_not_received", False)),
 }
 _DISPUTED: Final = (
@@ -195,7 +198,7 @@ def _bank_debits() -> list[TestToken]:
     rows = (
         ("pm_bankDebit", "us_bank_account", "6789", "US"),
         ("pm_usBankAccount", "us_bank_account", "6789", "US"),
-        ("pm_sepaDebit", "sepa_debit", "3000", "DE"),
+        ("pm_sepaDebit", SEPA_DEBIT, "3000", "DE"),
     )
     return [
         TestToken(
@@ -207,13 +210,16 @@ def _bank_debits() -> list[TestToken]:
             country=country,
             settles_late=True,
             decline=decline,
+            sets_up_although_declined=True,
             revision=revision,
+            dispute=dispute,
         )
         for prefix, method_type, last4, country in rows
-        for result, decline, revision in (
-            ("success", None, ""),
-            ("fail", _BANK_DECLINED, ""),
-            ("returned", None, "reversed"),
+        for result, decline, revision, dispute in (
+            ("success", None, "", ""),
+            ("fail", _BANK_DECLINED, "", ""),
+            ("returned", None, "reversed", ""),
+            ("disputed", None, "", "debit"),
         )
     ]
 

@@ -56,7 +56,7 @@ IDS: Final = _columns(
     "PspNotification.psp_dispute_id,psp_id SettlementLine.identity,psp_id,psp_payment_id "
     "SettlementReport.name ReportFetch.name SetupAttempt.psp_id,token,network_transaction_id "
     "PaymentMethod.network_transaction_id Operation.network_transaction_id "
-    "SetupIntent.next_action_url"
+    "SetupIntent.next_action_url Mandate.psp_reference"
 )
 """Ids and links of a PSP, which must stay as they are; a token of digits only is refused."""
 MERCHANT: Final = _columns(
@@ -73,7 +73,7 @@ MERCHANT: Final = _columns(
     "PaymentLink.line_items,intent_details,redirect_url,inactive_message,metadata "
     "IdempotencyKey.api_version Event.api_version SetupAttempt.return_url "
     "SetupIntent.payment_method_types,automatic_payment_methods,payment_method_options "
-    "SetupIntent.return_url,description,metadata,idempotency_key"
+    "SetupIntent.return_url,description,metadata,idempotency_key Mandate.ip_address,user_agent"
 )
 """What merchants send: refused with `card_data_not_allowed` (payments/tests/api)."""
 OURS: Final = _columns(
@@ -81,6 +81,7 @@ OURS: Final = _columns(
     "PspAccount.psp,code,status,sealed_credentials,limits,costs,methods,currencies,countries "
     "RoutingRule.name,conditions,targets RoutingDecision.reason,rule_name,candidates "
     "Merchant.name,late_success_policy,dispute_loss_policy,disputed_refund_policy "
+    "Mandate.status,use,currency,acceptance "
     "Case.kind,subject,status,currency,closed_by Customer.tax_exempt Deadline.status "
     "PaymentMethod.allow_redisplay SetupIntent.status,usage,client_secret,cancellation_reason "
     "SetupAttempt.status,psp_key,usage,three_d_secure,actor,request_id Operation.save_for "

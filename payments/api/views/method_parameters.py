@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final
+import time
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any, Final
 
 from payments import public_ids
 from payments.api.parameters import (
     Enum,
     Nested,
     Parameter,
+    Parameters,
     PublicId,
     Text,
+    Timestamp,
     Unsupported,
 )
 from payments.api.parameters.groups import METHOD_TYPES
+from payments.api.views.call import Call
 from payments.api.views.payment_methods import method_data
+from payments.exceptions import InvalidParameter
+from payments.models.mandate import OFFLINE, ONLINE
+from payments.services.commands.mandates import Acceptance
 
 _LATER: Final = Unsupported("Remove it, or put the data into metadata.")
 _MANDATE: Final = Unsupported("Let the payment provider collect the mandate with its token.")
+_CLOCK_DIFFERENCE_SECONDS: Final = 300
+"""By how much the merchant's clock may be ahead of ours."""
 _CVC: Final = Unsupported(
     "Let the payment provider's own fields collect the code, with a new token."
 )
@@ -103,26 +114,86 @@ def setup_options() -> Nested:
     return _options_of_cards(card)
 
 
-def mandate_data() -> Nested:
-    """Many clients send it with every method; cards, which alone are kept here, need none."""
+def mandate_data(*, can_unset: bool = False) -> Nested:
+    """How the customer accepted a mandate; many clients send it with methods that need none."""
     online = Nested(
         {
-            "ip_address": Text(max_length=45, description="The customer's address."),
-            "user_agent": Text(max_length=1000, description="The customer's browser."),
+            "ip_address": Text(max_length=45, required=True, description="The customer's address."),
+            "user_agent": Text(
+                max_length=1000, required=True, description="The customer's browser."
+            ),
         },
-        description="If `type` is online.",
+        description="If `type` is online, and required then.",
     )
     acceptance: dict[str, Parameter] = {
-        "accepted_at": Text(max_length=20, description="Unix seconds."),
+        "accepted_at": Timestamp(description="When; now, if not given."),
         "offline": Nested({}, description="If `type` is offline."),
         "online": online,
-        "type": Enum("online", "offline", required=True, description="How it was accepted."),
+        "type": Enum(ONLINE, OFFLINE, required=True, description="How it was accepted."),
     }
     return Nested(
         {
             "customer_acceptance": Nested(
-                acceptance, required=True, description="That the customer agreed."
+                Parameters(acceptance, checks=(_check_acceptance,)),
+                required=True,
+                description="That the customer agreed.",
             )
         },
-        description="Taken, and not needed: a card has no mandate.",
+        can_unset=can_unset,
+        description="With `confirm`: a new mandate, for a method that is debited by one, such as "
+        "`sepa_debit`. Not needed for others.",
     )
+
+
+def acceptance_of(call: Call) -> Acceptance | None:
+    """What a request says of the customer's acceptance of a mandate."""
+    given = call.given.get("mandate_data")
+    if not given:
+        return None
+    accepted = given["customer_acceptance"]
+    at = accepted.get("accepted_at")
+    return Acceptance(
+        where=accepted["type"],
+        accepted_at=None if at is None else datetime.fromtimestamp(at, UTC),
+        **accepted.get(ONLINE, {}),
+    )
+
+
+def check_mandate_only_with_confirm(given: dict[str, Any]) -> None:
+    """Refuse a mandate that a request neither charges nor keeps a method by."""
+    for name in ("mandate", "mandate_data"):
+        if given.get(name) and not given.get("confirm"):
+            raise InvalidParameter(
+                f"{name} only means something with confirm=true. Pass it when you confirm.",
+                param=name,
+            )
+
+
+def _check_acceptance(given: dict[str, Any]) -> None:
+    name = "mandate_data[customer_acceptance]"
+    where = given["type"]
+    if where == ONLINE and ONLINE not in given:
+        raise InvalidParameter(
+            f"An acceptance of type online needs {name}[online][ip_address] and [user_agent], of "
+            "the customer's browser.",
+            param=f"{name}[online]",
+            code="parameter_missing",
+        )
+    if where == OFFLINE and ONLINE in given:
+        raise InvalidParameter(
+            "An acceptance of type offline has no browser: leave online out.",
+            param=f"{name}[online]",
+        )
+    if given.get("accepted_at", 0) > time.time() + _CLOCK_DIFFERENCE_SECONDS:
+        raise InvalidParameter(
+            "A mandate cannot have been accepted in the future.", param=f"{name}[accepted_at]"
+        )
+    if where == ONLINE:
+        _check_address(given[ONLINE]["ip_address"], f"{name}[online][ip_address]")
+
+
+def _check_address(address: str, name: str) -> None:
+    try:
+        ip_address(address)
+    except ValueError:
+        raise InvalidParameter("This is no IPv4 or IPv6 address.", param=name) from None

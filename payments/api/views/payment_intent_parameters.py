@@ -34,6 +34,8 @@ from payments.api.parameters.groups import (
 from payments.api.views.amount_details_parameters import amount_details, level3
 from payments.api.views.method_parameters import (
     charge_options,
+    check_mandate_only_with_confirm,
+    mandate_data,
     method_data_of_payment,
     payment_method,
 )
@@ -44,7 +46,6 @@ from payments.selectors.search_fields import INTENT_FIELDS
 _CONNECT: Final = Unsupported("Every merchant has an account of its own here: remove it.")
 _FEE: Final = Unsupported("Platform fees are set per merchant by the operator: remove it.")
 _LATER: Final = Unsupported("Remove it, or put the data into metadata.")
-_MANDATE: Final = Unsupported("Let the payment provider collect the mandate with its token.")
 _TOKEN_INSTEAD: Final = Unsupported(
     "Create a payment method from a token at /v1/payment_methods and pass its id as payment_method."
 )
@@ -109,6 +110,14 @@ def _setup_future_usage(*, can_unset: bool = False) -> Enum:
     )
 
 
+def _mandate() -> PublicId:
+    return PublicId(
+        public_ids.MANDATE,
+        noun="mandate",
+        description="The active mandate to debit the method by; its newest, if not given.",
+    )
+
+
 def _return_url() -> Url:
     return Url(description="Where the customer comes back to after a challenge.")
 
@@ -128,14 +137,13 @@ _UNSUPPORTED_MONEY: Final[dict[str, Parameter]] = {
 }
 _UNSUPPORTED_CHARGING: Final[dict[str, Parameter]] = {
     "confirmation_token": _TOKEN_INSTEAD,
-    "mandate": _MANDATE,
-    "mandate_data": _MANDATE,
     "radar_options": _BLIND,
 }
 
 
 _ONE_METHOD: Final = ("payment_method", "payment_method_data")
 _ONE_FORM: Final = ("amount_details", "level3")
+_ONE_MANDATE: Final = ("mandate", "mandate_data")
 
 
 def _purchase(*, can_unset: bool) -> dict[str, Parameter]:
@@ -189,6 +197,8 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         "description": _description(),
         "error_on_requires_action": _error_on_requires_action(),
         "expand": Expand("payment_intent"),
+        "mandate": _mandate(),
+        "mandate_data": mandate_data(),
         "metadata": Metadata(),
         "off_session": _off_session(),
         "payment_method": payment_method(),
@@ -207,8 +217,11 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         **_UNSUPPORTED_MONEY,
         **_UNSUPPORTED_CHARGING,
     },
-    exclusive=(("automatic_payment_methods", "payment_method_types"), _ONE_METHOD, _ONE_FORM),
-    checks=(_check_amount, _check_only_with_confirm),
+    exclusive=(
+        ("automatic_payment_methods", "payment_method_types"),
+        *(_ONE_METHOD, _ONE_FORM, _ONE_MANDATE),
+    ),
+    checks=(_check_amount, _check_only_with_confirm, check_mandate_only_with_confirm),
     example={
         "amount": 1250,
         "currency": "eur",
@@ -251,6 +264,8 @@ CONFIRM_PAYMENT_INTENT: Final = Parameters(
         **_purchase(can_unset=True),
         "error_on_requires_action": _error_on_requires_action(),
         "expand": Expand("payment_intent"),
+        "mandate": _mandate(),
+        "mandate_data": mandate_data(can_unset=True),
         "off_session": _off_session(),
         "payment_method": payment_method(),
         "payment_method_data": method_data_of_payment(),
@@ -265,7 +280,7 @@ CONFIRM_PAYMENT_INTENT: Final = Parameters(
         **_UNSUPPORTED_EVERYWHERE,
         **_UNSUPPORTED_CHARGING,
     },
-    exclusive=(_ONE_METHOD, _ONE_FORM),
+    exclusive=(_ONE_METHOD, _ONE_FORM, _ONE_MANDATE),
     example={
         "payment_method": "pm_card_visa",
         "return_url": "https://shop.example/orders/6735",

@@ -9,6 +9,7 @@ from payments.api.renderers import render_intent
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.api.views.method_parameters import acceptance_of
 from payments.api.views.payment_intent_parameters import (
     CANCEL_PAYMENT_INTENT,
     CAPTURE_PAYMENT_INTENT,
@@ -64,6 +65,8 @@ def _confirmation(call: Call) -> Confirmation:
         return_url=given.get("return_url", ""),
         challenge_allowed=not (off_session or given.get("error_on_requires_action")),
         off_session=off_session,
+        acceptance=acceptance_of(call),
+        mandate=given.get("mandate", ""),
     )
 
 

@@ -1,4 +1,4 @@
-"""Parameters of /v1/setup_intents and /v1/setup_attempts."""
+"""Parameters of /v1/setup_intents, /v1/setup_attempts and /v1/mandates."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from payments.api.parameters import (
 )
 from payments.api.parameters.groups import METHOD_TYPE, list_parameters
 from payments.api.views.method_parameters import (
+    check_mandate_only_with_confirm,
     mandate_data,
     method_data_of_payment,
     payment_method,
@@ -100,6 +101,7 @@ CREATE_SETUP_INTENT: Final = Parameters(
         "single_use": Unsupported("A payment needs no setup intent: create a payment intent."),
     },
     exclusive=(("automatic_payment_methods", "payment_method_types"), _ONE_METHOD),
+    checks=(check_mandate_only_with_confirm,),
     example={
         "payment_method": "pm_card_visa",
         "confirm": True,
@@ -117,7 +119,7 @@ UPDATE_SETUP_INTENT: Final = Parameters(
 CONFIRM_SETUP_INTENT: Final = Parameters(
     {
         "expand": Expand("setup_intent"),
-        "mandate_data": mandate_data(),
+        "mandate_data": mandate_data(can_unset=True),
         "payment_method": payment_method(),
         "payment_method_data": method_data_of_payment(),
         "payment_method_options": setup_options(),
@@ -167,3 +169,5 @@ LIST_SETUP_ATTEMPTS: Final = list_parameters(
     noun="setup_attempt",
     example={"setup_intent": example_id(public_ids.SETUP_INTENT)},
 )
+
+RETRIEVE_MANDATE: Final = Parameters({"expand": Expand("mandate")})

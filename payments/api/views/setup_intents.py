@@ -1,4 +1,4 @@
-"""/v1/setup_intents and /v1/setup_attempts; each action is a command of services.commands."""
+"""/v1/setup_intents, /v1/setup_attempts and /v1/mandates, which setups and payments make."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from payments.api.renderers import render_setup_intent
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.api.views.method_parameters import acceptance_of
 from payments.api.views.payment_methods import method_of
 from payments.api.views.setup_intent_parameters import (
     CANCEL_SETUP_INTENT,
@@ -15,11 +16,14 @@ from payments.api.views.setup_intent_parameters import (
     CREATE_SETUP_INTENT,
     LIST_SETUP_ATTEMPTS,
     LIST_SETUP_INTENTS,
+    RETRIEVE_MANDATE,
     RETRIEVE_SETUP_INTENT,
     UPDATE_SETUP_INTENT,
 )
+from payments.objects.mandate import mandate_object
 from payments.objects.setup_intent import setup_attempt_object, setup_intent_object
-from payments.selectors.scope import SETUP_INTENT
+from payments.selectors.customers import one_mandate
+from payments.selectors.scope import MANDATE, SETUP_INTENT
 from payments.selectors.setups import (
     one_setup_intent,
     page_of_setup_attempts,
@@ -51,6 +55,7 @@ class SetupIntents(MerchantView):
             details=call.details(SetupDetails),
             payment_method=method_of(call),
             confirm=bool(given.get("confirm")),
+            acceptance=acceptance_of(call),
         )
 
     @documented(LIST_SETUP_INTENTS, "setup_intent", "List setup intents", is_list=True)
@@ -90,6 +95,7 @@ class ConfirmSetupIntent(MerchantView):
             setup_intent_id=path_id(SETUP_INTENT, public_id),
             details=call.details(SetupDetails),
             payment_method=method_of(call),
+            acceptance=acceptance_of(call),
         )
 
 
@@ -113,3 +119,13 @@ class SetupAttempts(MerchantView):
         setup = call.given["setup_intent"]
         page = page_of_setup_attempts(call.scope, call.paging, setup=setup)
         return call.list_of("setup_attempt", page, setup_attempt_object)
+
+
+class Mandate(MerchantView):
+    """One mandate: a customer's permission to debit an account."""
+
+    @documented(RETRIEVE_MANDATE, "mandate", "Retrieve a mandate")
+    def get(self, call: Call, public_id: str) -> dict[str, Any]:
+        path_id(MANDATE, public_id)
+        mandate = one_mandate(call.scope, public_id)
+        return call.expanded("mandate", mandate_object(mandate, mandate.payment_method))

@@ -27,6 +27,7 @@ from payments.services.commands.intent_details import (
     apply_details_of_charged,
     apply_facts,
 )
+from payments.services.commands.mandates import mandate_for, require_mandate
 from payments.services.commands.method_options import (
     charge_snapshot,
     require_honored,
@@ -263,6 +264,7 @@ def _require_chargeable(
     terms.require_accepted(account, intent.amount)
     terms.require_method_accepted(account, method)
     _require_return_url(method, intent, confirmation)
+    require_mandate(method, confirmation.acceptance, named=confirmation.mandate)
     if intent.setup_future_usage:
         require_reusable(method)
         _require_customer_is_there(confirmation)
@@ -360,6 +362,14 @@ def _charge(
     operation.off_session = confirmation.off_session
     operation.network_transaction_id = chosen.network_transaction_id
     operation.three_d_secure = three_d_secure
+    operation.mandate_id = mandate_for(
+        batch,
+        chosen,
+        confirmation.acceptance,
+        made_by=operation.id,
+        once=None if intent.setup_future_usage else intent.amount,
+        named=confirmation.mandate,
+    )
     operation.return_url = return_link(intent)
     _start(intent, operation, chosen, confirmation)
     if route is not None:

@@ -30,6 +30,7 @@ from payments.services.commands.payment_methods import (
 )
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
+from payments.services.outcomes.mandates import revoke_mandates
 
 _TEXTS: Final = ("name", "email", "phone", "description")
 _CHANGEABLE: Final = (
@@ -143,6 +144,7 @@ def _detach_all(customer: Customer, caller: Caller, batch: Batch) -> None:
         after = payment_method_object(method)
         draft = EventDraft("payment_method.detached", after, previous_attributes(before, after))
         batch.insert(*events_of(method, [draft], caller))
+        revoke_mandates(batch, method, caller)
         batch.update(method, ("customer", "detached_at", "event_seq", "updated_at"))
 
 

@@ -19,6 +19,7 @@ from ledger.database.statements import Batch
 from payments import metrics
 from payments.exceptions import ResourceMissing
 from payments.models import (
+    METHODS_WITH_MANDATE,
     Operation,
     PaymentIntent,
     PaymentMethod,
@@ -65,7 +66,12 @@ class RoutedCharge:
 
 
 def elsewhere_for(intent: PaymentIntent, method: PaymentMethod, caller: Caller) -> Failover | None:
-    """The further accounts of a charge that is being written; None if its route has none."""
+    """The further accounts of a charge that is being written; None if its route has none.
+
+    A debit has none: its mandate allows no other account's creditor to collect.
+    """
+    if method.method_type in METHODS_WITH_MANDATE:
+        return None
     subject = replace(subject_of(intent, caller, (method,)), token_account_ids=None)
     found = Failover(choice.ordered_accounts(subject), subject, method, caller)
     return None if found.is_over else found

@@ -10,6 +10,7 @@ from payments.exceptions import ResourceMissing
 from payments.metadata import merged_metadata
 from payments.models import Customer, PaymentIntent
 from payments.services.callers.caller import Caller
+from payments.services.commands.mandates import Acceptance
 
 _PLAIN: Final = (
     *("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix"),
@@ -60,6 +61,10 @@ class Confirmation:
     off_session: bool = False
     """The customer is not there: the merchant charges by an earlier agreement, and the PSP is told
     so. No challenge is allowed then either."""
+    acceptance: Acceptance | None = None
+    """The customer's acceptance of a new mandate, for a method that is debited by one."""
+    mandate: str = ""
+    """The id of an active mandate of the method; empty: its newest, if it needs one."""
 
 
 def apply_details_of_charged(

@@ -25,6 +25,7 @@ from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, refuse_missing
 from payments.services.callers.caller import Caller, Prepared
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
+from payments.services.outcomes.mandates import revoke_mandates
 from payments.services.psp_gateway.accounts import capabilities_of
 from payments.services.psp_gateway.stored_methods import release_at_psp
 from payments.services.psp_gateway.token_lookup import described_token
@@ -257,6 +258,7 @@ def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
     after = payment_method_object(method)
     draft = EventDraft("payment_method.detached", after, previous_attributes(before, after))
     _write(tx, method, draft)
+    revoke_mandates(tx.batch, method, tx.caller)
     if customer.default_payment_method_id == method.id:
         _clear_default(tx, customer)
     return method

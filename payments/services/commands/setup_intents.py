@@ -26,6 +26,7 @@ from payments.selectors.setups import setup_intents
 from payments.services.callers.caller import Caller, SetupSubject
 from payments.services.commands.charge_guards import require_own_page
 from payments.services.commands.intent_details import customer_id_of
+from payments.services.commands.mandates import Acceptance, mandate_for, require_mandate
 from payments.services.commands.payment_methods import (
     NewMethod,
     named_payment_method,
@@ -99,6 +100,7 @@ def create_setup_intent(
     details: SetupDetails,
     payment_method: str | NewMethod = "",
     confirm: bool = False,
+    acceptance: Acceptance | None = None,
 ) -> Written:
     """Create a setup intent and, with `confirm`, verify its method in the same request.
 
@@ -107,9 +109,8 @@ def create_setup_intent(
     """
     earlier = _earlier_attempt(tx)
     if earlier is not None:
-        return _resumed(tx, earlier) or _try_again(
-            tx, locked_setup(tx.caller, earlier.setup_intent_id)
-        )
+        setup = locked_setup(tx.caller, earlier.setup_intent_id)
+        return _resumed(tx, earlier) or _try_again(tx, setup, acceptance)
     method, batch = prepared_method(tx.prepared), Batch()
     setup = new_setup(tx, usage, details, method)
     if method is not None and method._state.adding:
@@ -119,7 +120,8 @@ def create_setup_intent(
     if not confirm:
         batch.insert(setup).insert(*events).execute()
         return SetupSubject(setup_intent=setup)
-    return _attempt(tx, setup, method or _own_method(setup), batch.insert(*events))
+    batch.insert(*events)
+    return _attempt(tx, setup, method or _own_method(setup), acceptance, batch)
 
 
 @setup_command(prepare=named_payment_method)
@@ -162,6 +164,7 @@ def confirm_setup_intent(
     setup_intent_id: UUID,
     details: SetupDetails,
     payment_method: str | NewMethod = "",
+    acceptance: Acceptance | None = None,
 ) -> Written:
     """Verify the method at the PSP; after a decline another one may be tried.
 
@@ -181,11 +184,13 @@ def confirm_setup_intent(
     _apply(setup, details, tx.caller)
     chosen = method or _own_method(setup)
     if at_challenge:
-        require_keepable(chosen, setup)  # Refused before the challenge is given up.
+        # Refused before the challenge is given up.
+        require_keepable(chosen, setup)
+        require_mandate(chosen, acceptance)
         _withdraw_open(setup, batch)
     if chosen._state.adding:
         batch.insert(chosen)
-    return _attempt(tx, setup, chosen, batch)
+    return _attempt(tx, setup, chosen, acceptance, batch)
 
 
 @setup_command
@@ -214,14 +219,14 @@ def cancel_locked_setup(tx: CommandTx, setup: SetupIntent, reason: str) -> Setup
     return SetupSubject(setup_intent=setup)
 
 
-def _try_again(tx: CommandTx, setup: SetupIntent) -> SetupAttempt:
+def _try_again(tx: CommandTx, setup: SetupIntent, acceptance: Acceptance | None) -> SetupAttempt:
     """A new attempt of a setup intent whose creation with `confirm` reached no PSP."""
     method, batch = setup.payment_method, Batch()
     if method is None:
         method = prepared_method(tx.prepared) or _own_method(setup)
         if method._state.adding:
             batch.insert(method)
-    return _attempt(tx, setup, method, batch)
+    return _attempt(tx, setup, method, acceptance, batch)
 
 
 def new_setup(
@@ -273,7 +278,11 @@ def _apply(setup: SetupIntent, details: SetupDetails, caller: Caller) -> None:
 
 
 def _attempt(
-    tx: CommandTx, setup: SetupIntent, method: PaymentMethod, batch: Batch
+    tx: CommandTx,
+    setup: SetupIntent,
+    method: PaymentMethod,
+    acceptance: Acceptance | None,
+    batch: Batch,
 ) -> SetupAttempt:
     """Write the attempt, the started setup intent and everything that the batch holds."""
     require_keepable(method, setup)
@@ -298,6 +307,7 @@ def _attempt(
         usage=setup.usage,
         three_d_secure=three_d_secure,
         return_url=return_link(setup),
+        mandate_id=mandate_for(batch, method, acceptance, made_by=identifier, once=None),
         actor=caller.actor,
         request_id=caller.request_id,
         idempotency_id=tx.idempotency_id,
@@ -334,7 +344,7 @@ def _withdraw_open(setup: SetupIntent, batch: Batch) -> None:
     """Give up the open challenge. No money moves, so the PSP need not be told."""
     rows = SetupAttempt.objects.select_for_update().filter(setup_intent_id=setup.id)
     attempt = rows.get(status__in=sorted(SETUP_ATTEMPT_OPEN))
-    withdraw(attempt)
+    withdraw(attempt, batch)
     # Written at once: only one attempt of a setup intent may be open.
     Batch().update(attempt, ATTEMPT_FIELDS).execute()
 

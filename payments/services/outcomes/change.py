@@ -28,6 +28,7 @@ from payments.services.cases.opening import open_case
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes import bookings
 from payments.services.outcomes.checkout_sessions import drafts_of_session
+from payments.services.outcomes.mandates import settle_mandate
 from payments.services.outcomes.saved_methods import keep_method
 from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
@@ -283,9 +284,10 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
         batch.update(change.refund, REFUND_FIELDS)
     for case in change.cases:
         open_case(case)
+    is_kept = False
     if change.keeps_method and operation.payment_method_id is not None:
         # The payment stands, also if the method was detached or its customer deleted meanwhile.
-        keep_method(
+        is_kept = keep_method(
             batch,
             method_id=operation.payment_method_id,
             customer_id=intent.customer_id,
@@ -293,6 +295,8 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
             stored_token=change.result.stored_token,
             caller=caller,
         )
+    if not change.charge.is_open:
+        settle_mandate(batch, change.charge.mandate_id, kept=is_kept)
 
 
 def _post(change: Change) -> None:

@@ -26,13 +26,15 @@ from payments.services.outcomes.check_schedule import (
     unknown_if_lease_passed,
 )
 from payments.services.outcomes.checkout_sessions import drafts_of_setup_session
+from payments.services.outcomes.mandates import settle_mandate
 from payments.services.outcomes.saved_methods import keep_method
-from payments.states import SetupAttemptStatus
+from payments.states import SetupAttemptStatus, SetupStatus
 from psp_adapters.contract.operations import REQUEST_REFUSED, Outcome
 from psp_adapters.contract.setups import SetupResult
 
 SETUP_FIELDS: Final = (
-    *("status", "payment_method", "customer", "latest_attempt_id", "next_action_url"),
+    *("status", "payment_method", "customer", "latest_attempt_id", "mandate_id"),
+    "next_action_url",
     *("last_setup_error", "cancellation_reason", "canceled_at", "event_seq", "updated_at"),
 )
 ATTEMPT_FIELDS: Final = (
@@ -128,7 +130,7 @@ def give_up_challenge(attempt: SetupAttempt, caller: Caller) -> None:
             return
         batch = Batch()
         change = _Change(setup, attempt, SetupResult(outcome=Outcome.UNKNOWN), caller, True, batch)
-        withdraw(attempt)
+        withdraw(attempt, batch)
         change.fail(
             code="setup_intent_authentication_failure",
             message="The customer did not complete the bank's challenge in time.",
@@ -137,9 +139,10 @@ def give_up_challenge(attempt: SetupAttempt, caller: Caller) -> None:
         batch.execute()
 
 
-def withdraw(attempt: SetupAttempt) -> None:
+def withdraw(attempt: SetupAttempt, batch: Batch) -> None:
     """Close a locked attempt that waits for its customer; the caller writes ATTEMPT_FIELDS."""
     attempt.withdraw()
+    settle_mandate(batch, attempt.mandate_id, kept=False)
     _close_or_schedule(attempt, None)
 
 
@@ -156,6 +159,9 @@ def _apply(change: _Change) -> None:
     attempt.psp_id = result.psp_id or attempt.psp_id
     _EFFECTS[result.outcome](change)
     _close_or_schedule(attempt, result.retry_after_seconds)
+    if not attempt.is_open:
+        is_kept = change.setup.status == SetupStatus.SUCCEEDED
+        settle_mandate(change.batch, attempt.mandate_id, kept=is_kept)
     _write(change)
 
 
@@ -180,6 +186,7 @@ def _succeeded(change: _Change) -> None:
         change.fail(code="payment_method_unexpected_state", message=_NOT_KEPT)
         return
     setup.succeed()
+    setup.mandate_id = attempt.mandate_id
     setup.next_action_url = ""
     setup.last_setup_error = None
     change.emit("setup_intent.succeeded")

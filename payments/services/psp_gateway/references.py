@@ -44,3 +44,8 @@ def is_return_token(intent: Returning, token: str) -> bool:
 def _token(intent: Returning) -> str:
     """Derived, so that the client secret itself never travels in a URL of the PSP."""
     return sha256(f"return:{intent.client_secret}".encode()).hexdigest()[:40]
+
+
+def mandate_reference(mandate_id: UUID | None) -> str:
+    """What the PSP is told of a mandate: its public id, empty if there is none."""
+    return public_ids.encode(public_ids.MANDATE, mandate_id) if mandate_id is not None else ""

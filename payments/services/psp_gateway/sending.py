@@ -15,7 +15,7 @@ from payments.services.psp_gateway.accounts import (
     identity_of,
 )
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
-from payments.services.psp_gateway.references import reference_of
+from payments.services.psp_gateway.references import mandate_reference, reference_of
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import (
@@ -62,6 +62,7 @@ def request_of(operation: Operation) -> PspRequest:
         save_for=operation.save_for,
         off_session=operation.off_session,
         network_transaction_id=operation.network_transaction_id,
+        mandate=mandate_reference(operation.mandate_id),
         final=operation.final,
         purchase=_purchase_of(operation),
     )

@@ -10,6 +10,7 @@ from payments.models import SetupAttempt
 from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of, identity_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.queries import query_psp
+from payments.services.psp_gateway.references import mandate_reference
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
 from payments.services.psp_gateway.sending import CALL_DEADLINE_SECONDS, LOOKUP_DEADLINE_SECONDS
 from psp_adapters.contract.adapter import PspAdapter
@@ -30,6 +31,7 @@ def request_of(attempt: SetupAttempt) -> SetupRequest:
         usage=attempt.usage,
         three_d_secure=attempt.three_d_secure,
         return_url=attempt.return_url,
+        mandate=mandate_reference(attempt.mandate_id),
     )
 
 

@@ -118,7 +118,7 @@ def test_a_bank_that_decides_later_completes_the_session_and_tells_how_it_ended(
     for name, visitor in visitors.items():
         intent = visitor.intent
         # The page offers no debit without its fields: such a session ends so all the same.
-        charge(visitor, f"pm_sepaDebit_{name}")
+        charge(visitor, f"pm_usBankAccount_{name}")
         assert visitor.shown() == "accepted"
         assert visitor.events() == ["checkout.session.completed"]
         shop.psp.advance(3)

@@ -39,7 +39,7 @@ def test_a_card_is_verified_attached_and_moves_no_money(shop: Shop, api: ApiClie
     customer, effects_before = customer_of(api), len(shop.psp.effects())
     made = api.post(PATH, customer=customer, usage="on_session", metadata={"a": "b"}).body
     assert (made["status"], made["usage"]) == ("requires_payment_method", "on_session")
-    assert made["payment_method_types"] == ["card"]
+    assert made["payment_method_types"] == ["card", "sepa_debit"]
     assert made["client_secret"].startswith(f"{made['id']}_secret_")
     chosen = api.post(f"{PATH}/{made['id']}", payment_method="pm_card_visa").body
     assert chosen["status"] == "requires_confirmation"

@@ -71,7 +71,7 @@ def test_a_second_refund_under_one_reference_is_booked_as_an_external_one(shop: 
 
 def test_a_second_charge_is_recorded_once_however_often_it_is_looked_up(shop: Shop) -> None:
     lose_the_answer(shop, "authorize")
-    intent_id = body_of(shop.create(token="pm_sepaDebit_success"))["id"]
+    intent_id = body_of(shop.create(token="pm_usBankAccount_success"))["id"]
     [charge] = shop.operations(intent_id)
     send = replace(sending.request_of(charge), psp_key="forgotten")
     accounts.adapter_of(shop.account).authorize(send, deadline_seconds=5)

@@ -211,7 +211,7 @@ def test_a_sale_reinstated_after_its_order_was_paid_again_is_a_duplicate(shop: S
 
 def test_a_bank_debit_returned_after_a_partial_refund_leaves_an_over_refund(shop: Shop) -> None:
     shop.psp.set_behavior(settle_delay_seconds=86_400)
-    intent_id, charge = sale(shop, "pm_sepaDebit_returned")
+    intent_id, charge = sale(shop, "pm_usBankAccount_returned")
     shop.psp.advance(86_401)
     shop.settle()
     assert shop.intent(intent_id).status == "CAPTURED"

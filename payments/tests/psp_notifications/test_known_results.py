@@ -200,7 +200,7 @@ def test_a_pending_operation_is_looked_up_although_the_notification_says_pending
     shop: Shop, hooks: Hooks
 ) -> None:
     shop.psp.set_behavior(settle_delay_seconds=3_600)
-    shop.create(10_000, token="pm_sepaDebit_success")
+    shop.create(10_000, token="pm_usBankAccount_success")
     [pending] = hooks.caught("payment.pending")
     hooks.deliver(pending)
     assert close_known(processing.QUEUE, most=10)[0] == 0

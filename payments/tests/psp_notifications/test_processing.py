@@ -137,7 +137,7 @@ def test_a_notification_naming_another_accounts_operation_is_never_applied(
 def test_a_notification_naming_another_payment_of_the_psp_is_not_applied(
     shop: Shop, hooks: Hooks
 ) -> None:
-    intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
+    intent_id = body_of(shop.create(10_000, token="pm_usBankAccount_success"))["id"]
     [reference] = shop.operations_references()
     shop.psp.advance(5)
     hooks.take(hooks.notice(data={"references": [reference], "payment_id": "spay_other"}))
@@ -150,10 +150,10 @@ def test_a_notification_naming_another_payment_of_the_psp_is_not_applied(
 
 def test_a_notification_finishes_a_pending_payment(shop: Shop, hooks: Hooks) -> None:
     shop.psp.set_behavior(settle_delay_seconds=0.2)
-    good = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
+    good = body_of(shop.create(10_000, token="pm_usBankAccount_success"))["id"]
     [settled] = hooks.caught("payment.settled")
     shop.order_id += "-2"
-    bad = body_of(shop.create(10_000, token="pm_sepaDebit_fail"))["id"]
+    bad = body_of(shop.create(10_000, token="pm_usBankAccount_fail"))["id"]
     [declined] = hooks.caught("payment.declined")
     hooks.take(declined, settled)
     assert (shop.intent(good).status, shop.intent(bad).status) == ("CAPTURED", "FAILED")
@@ -178,7 +178,7 @@ def test_another_amount_at_the_psp_is_not_applied(
     shop: Shop, hooks: Hooks, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop.psp.set_behavior(settle_delay_seconds=0.2)
-    intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
+    intent_id = body_of(shop.create(10_000, token="pm_usBankAccount_success"))["id"]
     [settled] = hooks.caught("payment.settled")
     shop.psp.script({"contradict": 1}, kind="look_up", times=1)
     hooks.take(settled)
@@ -233,7 +233,7 @@ def test_a_notification_of_an_unknown_type_needs_no_look_up(shop: Shop, hooks: H
 
 def test_a_second_body_of_a_known_event_causes_another_look_up(shop: Shop, hooks: Hooks) -> None:
     shop.psp.set_behavior(settle_delay_seconds=3_600)
-    intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
+    intent_id = body_of(shop.create(10_000, token="pm_usBankAccount_success"))["id"]
     [pending] = hooks.caught("payment.pending")
     hooks.take(pending)
     assert shop.intent(intent_id).status == "PROCESSING"

@@ -52,7 +52,7 @@ def test_a_charge_left_by_a_dead_sender_is_unknown_and_a_case_while_its_account_
 
 
 def test_a_pending_operation_that_the_psp_no_longer_finds_is_a_case_after_a_day(shop: Shop) -> None:
-    intent_id = body_of(shop.create(token="pm_sepaDebit_success"))["id"]
+    intent_id = body_of(shop.create(token="pm_usBankAccount_success"))["id"]
     assert shop.operations(intent_id)[0].status == "PENDING"
     with SandboxProcess() as empty_psp:
         set_credentials(shop.account, base_url=empty_psp.base_url)
@@ -66,7 +66,7 @@ def test_a_pending_operation_that_the_psp_no_longer_finds_is_a_case_after_a_day(
 
 
 def test_an_operation_pending_for_days_opens_no_case_while_the_psp_is_down(shop: Shop) -> None:
-    intent_id = body_of(shop.create(token="pm_sepaDebit_success"))["id"]
+    intent_id = body_of(shop.create(token="pm_usBankAccount_success"))["id"]
     age_operations(intent_id, seconds=A_DAY_AND_A_SECOND)
     shop.settle()
     shop.psp.set_behavior(down=1)

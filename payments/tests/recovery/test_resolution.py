@@ -109,7 +109,7 @@ def test_an_outcome_unknown_for_a_day_opens_a_case_and_recovery_continues(shop: 
 
 
 def test_an_amount_that_differs_is_a_contradiction(shop: Shop) -> None:
-    intent_id = str(body_of(shop.create(token="pm_sepaDebit_success"))["id"])
+    intent_id = str(body_of(shop.create(token="pm_usBankAccount_success"))["id"])
     shop.psp.advance(60)
     shop.psp.script({"contradict": 1}, kind="look_up")
     shop.settle()

@@ -14,7 +14,7 @@ from psp_adapters.sandbox_psp.refusals import forbidden_now, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
 from psp_adapters.sandbox_psp.rules.recorder import Instruction, Recorder
 from psp_adapters.sandbox_psp.rules.settlement import Settlement
-from psp_adapters.sandbox_psp.rules.setups import Setups, charged_token
+from psp_adapters.sandbox_psp.rules.setups import Setups, charged_token, require_mandate
 from psp_adapters.sandbox_psp.state.records import (
     Account,
     DueDispute,
@@ -53,6 +53,7 @@ class Rules(Recorder):
         token, spent = charged_token(account, order.token, now_ms=now_ms)
         if token.method_type != "card" and not order.capture:
             raise invalid("only a card can be captured later", code="capture_unsupported")
+        require_mandate(token, order.mandate)
         lifetime_seconds = self.behavior.authorization_seconds
         if token.expires_at_once:
             lifetime_seconds = self.behavior.settle_delay_seconds
@@ -74,6 +75,7 @@ class Rules(Recorder):
                 "at": now_ms,
                 "expires": now_ms + int(lifetime_seconds * 1000),
                 **({"save_for": order.save_for} if order.save_for else {}),
+                **({"mandate": order.mandate} if order.mandate else {}),
             }
         )
         payment = self.truth.payments[payment_id]

@@ -37,6 +37,8 @@ class Instruction:
     """AUTHORIZE: the customer is not there."""
     network_transaction_id: str = ""
     """AUTHORIZE: of the customer's agreement."""
+    mandate: str = ""
+    """AUTHORIZE: the account's reference of the mandate by which it debits its customer."""
 
 
 class Recorder:

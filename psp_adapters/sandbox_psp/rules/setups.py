@@ -1,10 +1,13 @@
-"""Verifies cards for later payments: no money moves, so there is no effect. And tokens of both."""
+"""Verifies cards, and accounts to debit, for later payments: no money moves, so there is no effect.
+
+And what tokens stand for, of payments too.
+"""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from psp_adapters.sandbox_psp.refusals import found, invalid
 from psp_adapters.sandbox_psp.state.records import Account, Setup, iso
@@ -12,10 +15,13 @@ from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import (
     AUTHENTICATION_FAILED,
     NOT_DECLINED,
+    SEPA_DEBIT,
     TOKENS,
     Decline,
     TestToken,
 )
+
+_SET_UP: Final = ("card", SEPA_DEBIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +33,8 @@ class SetupOrder:
     usage: str
     challenge_requested: bool = False
     return_url: str = ""
+    mandate: str = ""
+    """The account's reference of the mandate, for a bank account that is debited by one."""
 
 
 class Setups:
@@ -40,8 +48,9 @@ class Setups:
     ) -> Setup:
         """Verify a card: it is kept, declined, or waits for the customer's challenge."""
         token, spent = charged_token(account, order.token, now_ms=now_ms)
-        if token.method_type != "card":
-            raise invalid("only a card can be set up", code="setup_unsupported")
+        if token.method_type not in _SET_UP:
+            raise invalid("no method of this type can be set up", code="setup_unsupported")
+        require_mandate(token, order.mandate)
         status, reason = _first_answer(token, order, decline)
         setup_id = f"sset_{secrets.token_hex(10)}"
         self._truth.record(
@@ -80,6 +89,12 @@ class Setups:
                 "at": now_ms,
             }
         )
+
+
+def require_mandate(token: TestToken, mandate: str) -> None:
+    """Refuse to debit, or keep, an account of the SEPA scheme without a mandate; raises Refusal."""
+    if token.method_type == SEPA_DEBIT and not mandate:
+        raise invalid("a SEPA debit needs a mandate", code="mandate_required")
 
 
 def charged_token(account: Account, name: str, *, now_ms: int) -> tuple[TestToken, str]:
@@ -122,7 +137,7 @@ def setup_view(setup: Setup, *, base_url: str) -> dict[str, Any]:
         "usage": setup.usage,
         "status": setup.status,
         "return_url": setup.return_url,
-        "network_transaction_id": setup.network_transaction_id,
+        "network_transaction_id": _network_id(setup),
         "created_at": iso(setup.at_ms),
     }
     if setup.code:
@@ -130,6 +145,12 @@ def setup_view(setup: Setup, *, base_url: str) -> dict[str, Any]:
     if setup.status == "requires_action":
         view["challenge_url"] = f"{base_url}/challenge/{setup.id}"
     return view
+
+
+def _network_id(setup: Setup) -> str:
+    """That of the card network: a bank account has none."""
+    is_card = TOKENS[setup.token].method_type == "card"
+    return setup.network_transaction_id if is_card else ""
 
 
 def setup_answer(setup: Setup, *, base_url: str) -> tuple[int, dict[str, Any]]:

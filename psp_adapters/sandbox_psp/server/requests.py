@@ -31,10 +31,10 @@ from psp_adapters.sandbox_psp.state.records import iso
 _MODIFICATIONS: Final = ("increment", "capture", "void", "refund")
 _AUTHORIZE_FIELDS: Final = {
     *("reference", "order_id", "amount_minor", "currency", "token", "capture", "challenge"),
-    *("return_url", "metadata", "purchase", "credential"),
+    *("return_url", "metadata", "purchase", "credential", "mandate"),
 }
 _CREDENTIAL_FIELDS: Final = {"save_for", "off_session", "network_transaction_id"}
-_SETUP_FIELDS: Final = {"reference", "token", "usage", "challenge", "return_url"}
+_SETUP_FIELDS: Final = {"reference", "token", "usage", "challenge", "return_url", "mandate"}
 _USAGES: Final = ("on_session", "off_session")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DISPUTE_VERBS: Final = {"evidence": "submit_evidence", "accept": "accept_dispute"}
@@ -288,6 +288,7 @@ def _parse_authorize(body: dict[str, Any]) -> Instruction:
         save_for=credential.get("save_for", ""),
         off_session=credential.get("off_session", False),
         network_transaction_id=credential.get("network_transaction_id", ""),
+        mandate=read_text(body, "mandate", most=64, default=""),
     )
 
 
@@ -331,6 +332,7 @@ def _parse_setup(body: dict[str, Any]) -> SetupOrder:
         usage=usage,
         challenge_requested=_read_challenge(body) == "request",
         return_url=_read_return_url(body),
+        mandate=read_text(body, "mandate", most=64, default=""),
     )
 
 

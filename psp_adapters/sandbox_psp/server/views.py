@@ -41,7 +41,8 @@ def operation_view(operation: Operation, *, base_url: str) -> dict[str, Any]:
         "created_at": iso(operation.at_ms),
         "payment": payment_summary(payment),
     }
-    if operation.kind == "authorize" and payment.network_transaction_id:
+    is_card = TOKENS[payment.token].method_type == "card"
+    if operation.kind == "authorize" and is_card and payment.network_transaction_id:
         view["network_transaction_id"] = payment.network_transaction_id
     if operation.purchase is not None:
         view["purchase"] = operation.purchase
@@ -79,6 +80,7 @@ def payment_view(payment: Payment, *, base_url: str) -> dict[str, Any]:
         "expired_at": iso(payment.expired_ms) if payment.expired_ms else None,
         "created_at": iso(payment.created_ms),
         "method_type": token.method_type,
+        "mandate": payment.mandate or None,
         "card": {
             "brand": token.brand,
             "last4": token.last4,

@@ -50,6 +50,8 @@ class Payment:
     """The token of the card fields that was charged; empty for another one."""
     save_for: str = ""
     """For which later use the customer agreed to keep the card, if at all."""
+    mandate: str = ""
+    """The account's reference of the mandate by which it is debited; empty without one."""
     network_transaction_id: str = ""
     """The card network's id of that agreement; empty without one."""
 

@@ -186,6 +186,7 @@ class Truth:
             created_ms=record["at"],
             expires_ms=record["expires"],
             save_for=record.get("save_for", ""),
+            mandate=record.get("mandate", ""),
             field_token=record.get("spent", ""),
         )
         account.payments[payment.id] = payment

@@ -44,7 +44,7 @@ def found(adapter: SandboxAdapter, asked: SetupRequest) -> SetupResult | None:
         ("pm_card_visa", Outcome.SUCCEEDED, ""),
         ("pm_card_chargeDeclined", Outcome.DECLINED, "card_declined"),
         ("pm_card_threeDSecure2Required", Outcome.REQUIRES_ACTION, ""),
-        ("pm_sepaDebit_success", Outcome.DECLINED, REQUEST_REFUSED),
+        ("pm_ideal_success", Outcome.DECLINED, REQUEST_REFUSED),
     ],
 )
 def test_a_setup_has_the_outcome_that_a_look_up_finds(

@@ -69,7 +69,7 @@ def test_a_void_or_refund_fails_and_is_reinstated(
 def test_a_returned_bank_debit_is_paid_and_then_reversed(
     sandbox: SandboxProcess, shop: Shop
 ) -> None:
-    payment_id = paid(shop, "pm_sepaDebit_returned", capture=True)
+    payment_id = paid(shop, "pm_usBankAccount_returned", capture=True)
     sandbox.advance(3)
     assert shop.payment(payment_id)["status"] == "captured"
     sandbox.advance(3)

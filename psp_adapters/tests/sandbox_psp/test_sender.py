@@ -122,8 +122,8 @@ def test_scheduled_effects_send_notices_without_a_request(
     shop: Shop, sandbox: SandboxProcess, receiver: Receiver
 ) -> None:
     sandbox.set_behavior(settle_delay_seconds=0.3)
-    shop.pay("pm_sepaDebit_success", capture=True)
-    shop.pay("pm_sepaDebit_fail", capture=True)
+    shop.pay("pm_usBankAccount_success", capture=True)
+    shop.pay("pm_usBankAccount_fail", capture=True)
     shop.pay("pm_card_authorizationExpiresNow")
     _, refunded = shop.pay("pm_card_refundFail", capture=True)
     shop.modify(refunded["payment_id"], "refund", 100)

@@ -81,7 +81,8 @@ def test_a_payment_that_saves_its_card_makes_an_agreement(shop: Shop) -> None:
 
 
 def test_what_cannot_be_set_up_is_refused(shop: Shop) -> None:
-    assert error_of(set_up(shop, "pm_sepaDebit_success")) == (400, "setup_unsupported")
+    assert error_of(set_up(shop, "pm_ideal_success")) == (400, "setup_unsupported")
+    assert error_of(set_up(shop, "pm_sepaDebit_success")) == (400, "mandate_required")
     assert error_of(set_up(shop, "pm_nothing", reference="s2")) == (404, "token_unknown")
     assert error_of(set_up(shop, "pm_card_visa", reference="s3", usage="once"))[0] == 400
     assert shop.request("GET", "/v1/setups?reference=s2")[0] == 404

@@ -120,7 +120,10 @@ def test_an_abandoned_challenge_can_be_voided(sandbox: SandboxProcess, shop: Sho
 @pytest.mark.parametrize(("result", "effects"), [("success", 2), ("fail", 0)])
 def test_a_bank_debit_settles_later(own_sandbox: SandboxProcess, result: str, effects: int) -> None:
     shop = Shop(own_sandbox.base_url)
-    payment_id = shop.pay(f"pm_sepaDebit_{result}", capture=True)[1]["payment_id"]
+    token = f"pm_sepaDebit_{result}"
+    assert error_of(shop.pay(token, capture=True)) == (400, "mandate_required")
+    payment_id = shop.pay(token, capture=True, mandate="mandate_1")[1]["payment_id"]
+    assert shop.payment(payment_id)["mandate"] == "mandate_1"
     assert shop.payment(payment_id)["status"] == "pending"
     assert shop.modify(payment_id, "void")[0] == 400
     own_sandbox.advance(3)

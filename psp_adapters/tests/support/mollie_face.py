@@ -23,7 +23,7 @@ CARD_TOKENS = "tkn_"
 _TOKENS = {"creditcard": "pm_card_threeDSecure2Required"} | dict.fromkeys(
     ("ideal", "bancontact", "paypal"), "pm_ideal_success"
 )
-DEBIT = "pm_sepaDebit_success"
+DEBIT = "pm_usBankAccount_success"
 """What a mandate charges that a payment by a bank made."""
 _SEQUENCE = ("sequenceType", "customerId", "mandateId")
 _STATUSES = {
