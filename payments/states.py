@@ -97,16 +97,6 @@ class SetupAttemptStatus(StrEnum):
     """Its challenge was given up. If it is completed all the same, nothing is kept."""
 
 
-class MandateStatus(StrEnum):
-    """May an account be debited by a customer's mandate? As the merchant sees it."""
-
-    PENDING = "pending"
-    """What makes it, a charge or a setup, has not ended yet."""
-    ACTIVE = "active"
-    INACTIVE = "inactive"
-    """Used for its one payment, revoked, or never active: what was to make it failed."""
-
-
 class NotificationStatus(StrEnum):
     """The status of a notification of a PSP."""
 
@@ -204,7 +194,7 @@ class CaseKind(StrEnum):
 I, O, R, N = IntentStatus, OperationStatus, RefundStatus, NotificationStatus
 C, K, E, W = CaseStatus, CheckoutStatus, EndpointStatus, DeliveryStatus
 D, S, T, A = DisputeStatus, ResponseStatus, SetupStatus, SetupAttemptStatus
-P, M = PspAccountStatus, MandateStatus
+P = PspAccountStatus
 
 Table = dict[str, frozenset[str]]
 
@@ -376,11 +366,6 @@ SETUP_ATTEMPT_SHOWN_AS: Final[dict[str, str]] = {
     A.NOT_SENT: "failed",
     A.CANCELED: "abandoned",
 }
-
-MANDATE_TRANSITIONS: Final[Table] = _table(
-    {M.PENDING: (M.ACTIVE, M.INACTIVE), M.ACTIVE: (M.INACTIVE,), M.INACTIVE: ()}
-)
-MANDATE_INITIAL: Final = frozenset({M.PENDING, M.ACTIVE})
 
 NOTIFICATION_TRANSITIONS: Final[Table] = _table(
     {

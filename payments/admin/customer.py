@@ -16,8 +16,15 @@ from payments.admin.columns import column, linked, minor_amount, status
 from payments.admin.filters import OF_MERCHANT, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
-from payments.models import Customer, Mandate, PaymentMethod, SetupAttempt, SetupIntent
-from payments.states import MandateStatus, SetupAttemptStatus, SetupStatus
+from payments.models import (
+    Customer,
+    Mandate,
+    MandateStatus,
+    PaymentMethod,
+    SetupAttempt,
+    SetupIntent,
+)
+from payments.states import SetupAttemptStatus, SetupStatus
 
 
 @admin.register(Customer)

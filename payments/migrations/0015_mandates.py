@@ -5,8 +5,12 @@ from django.db import migrations, models
 
 import payments.public_ids
 from ledger.database.guards import permanent_columns, run_sql_file, state_machine
-from payments import states
-from payments.models.mandate import METHODS_WITH_MANDATE
+from payments.models.mandate import (
+    MANDATE_INITIAL,
+    MANDATE_TRANSITIONS,
+    METHODS_WITH_MANDATE,
+    MandateStatus,
+)
 
 
 class Migration(migrations.Migration):
@@ -43,7 +47,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("livemode", models.BooleanField()),
-                ("status", models.CharField(default=states.MandateStatus["PENDING"], max_length=8)),
+                ("status", models.CharField(default=MandateStatus["PENDING"], max_length=8)),
                 (
                     "use",
                     models.CharField(
@@ -142,9 +146,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        state_machine(
-            "payments_mandate", states.MANDATE_TRANSITIONS, initial=states.MANDATE_INITIAL
-        ),
+        state_machine("payments_mandate", MANDATE_TRANSITIONS, initial=MANDATE_INITIAL),
         permanent_columns(
             "payments_mandate",
             "id merchant_id livemode payment_method_id use single_use_minor currency acceptance "

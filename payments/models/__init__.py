@@ -20,6 +20,7 @@ from payments.models.event import Event as Event
 from payments.models.idempotency import IdempotencyKey as IdempotencyKey
 from payments.models.mandate import METHODS_WITH_MANDATE as METHODS_WITH_MANDATE
 from payments.models.mandate import Mandate as Mandate
+from payments.models.mandate import MandateStatus as MandateStatus
 from payments.models.merchant import ApiKey as ApiKey
 from payments.models.merchant import DisputedRefundPolicy as DisputedRefundPolicy
 from payments.models.merchant import LossPolicy as LossPolicy

@@ -1,12 +1,13 @@
 """Mandates: a customer's permission to debit an account, for one payment or for later ones too.
 
-A mandate has no customer of its own: it is that of its payment method. What may not live here: when
-a mandate is made or ends (services.outcomes.mandates).
+A mandate has no customer of its own: it is that of its payment method. Its state machine is here,
+not in `payments.states`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from django.db import models
@@ -15,9 +16,26 @@ from payments import public_ids
 from payments.models.customer import PaymentMethod
 from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import MerchantOwned, WithPublicId
-from payments.states import MANDATE_TRANSITIONS, MandateStatus
+from payments.states import Table
+
+
+class MandateStatus(StrEnum):
+    """May an account be debited by a customer's mandate? As the merchant sees it."""
+
+    PENDING = "pending"
+    """What makes it, a charge or a setup, has not ended yet."""
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    """Used for its one payment, revoked, or never active: what was to make it failed."""
+
 
 M = MandateStatus
+MANDATE_TRANSITIONS: Final[Table] = {
+    M.PENDING: frozenset({M.ACTIVE, M.INACTIVE}),
+    M.ACTIVE: frozenset({M.INACTIVE}),
+    M.INACTIVE: frozenset(),
+}
+MANDATE_INITIAL: Final = frozenset({M.PENDING, M.ACTIVE})
 METHODS_WITH_MANDATE: Final = ("sepa_debit",)
 """Types of payment methods that are charged by a mandate alone, whatever the PSP."""
 MULTI_USE, SINGLE_USE = "multi_use", "single_use"

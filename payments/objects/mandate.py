@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from payments import public_ids
-from payments.models import Mandate, PaymentMethod
+from payments.models import Mandate, MandateStatus, PaymentMethod
 from payments.models.mandate import OFFLINE, ONLINE, SINGLE_USE
 from payments.objects.fields import (
     EXAMPLE_SECOND,
@@ -25,7 +25,6 @@ from payments.objects.fields import (
 )
 from payments.objects.parts import public_id, unix_seconds
 from payments.objects.payment_method import METHOD_TYPE
-from payments.states import MandateStatus
 
 _BROWSER: Final = {
     "ip_address": text("The customer's address.", "203.0.113.7", nullable=True),

@@ -16,6 +16,7 @@ from payments.models import (
     Dispute,
     DisputeResponse,
     Mandate,
+    MandateStatus,
     Operation,
     PaymentIntent,
     PspAccount,
@@ -26,6 +27,7 @@ from payments.models import (
     WebhookEndpoint,
 )
 from payments.models.machine import MachineModel
+from payments.models.mandate import MANDATE_INITIAL, MANDATE_TRANSITIONS
 from payments.tests.support.machines import accepted, digest
 from payments.tests.support.shop import Shop, body_of
 
@@ -53,7 +55,7 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.SETUP_ATTEMPT_TRANSITIONS,
         states.SETUP_ATTEMPT_INITIAL,
     ),
-    (Mandate, states.MandateStatus, states.MANDATE_TRANSITIONS, states.MANDATE_INITIAL),
+    (Mandate, MandateStatus, MANDATE_TRANSITIONS, MANDATE_INITIAL),
     (
         CheckoutSession,
         states.CheckoutStatus,

@@ -15,12 +15,11 @@ from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments.exceptions import InvalidParameter
-from payments.models import METHODS_WITH_MANDATE, Mandate, PaymentMethod
+from payments.models import METHODS_WITH_MANDATE, Mandate, MandateStatus, PaymentMethod
 from payments.models.mandate import MULTI_USE, SINGLE_USE
 from payments.public_ids import created_at_of
 from payments.selectors.customers import mandates, one_mandate
 from payments.selectors.scope import Scope
-from payments.states import MandateStatus
 
 _INVALID: Final = "payment_intent_mandate_invalid"
 

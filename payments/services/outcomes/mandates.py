@@ -10,12 +10,11 @@ from uuid import UUID
 
 from ledger.database.statements import Batch
 from payments.clock import now_utc
-from payments.models import Mandate, PaymentMethod
+from payments.models import Mandate, MandateStatus, PaymentMethod
 from payments.models.mandate import MULTI_USE
 from payments.objects.mandate import mandate_object
 from payments.services.callers.caller import Caller
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
-from payments.states import MandateStatus
 
 _WRITTEN: Final = ("status", "ended_at", "updated_at")
 

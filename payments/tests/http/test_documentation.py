@@ -81,6 +81,7 @@ FITTING: dict[str, Any] = {
         "line_items": [{"product_name": "Two books", "quantity": 2, "unit_cost": 500}]
     },
     "expires_at": int(time.time()) + 7_200,
+    "mandate_data": {"customer_acceptance": {"type": "offline"}},
     "after_completion": {"type": "redirect", "redirect": {"url": "https://shop.example/"}},
     "level3": {
         "merchant_reference": "6735",
@@ -106,7 +107,7 @@ def test_documented_values_are_accepted_and_others_refused(
     if route.template == "/v1/payment_intents":
         whole |= {"amount": 1_000, "payment_method": "pm_card_visa", "confirm": True}
     if route.template == "/v1/setup_intents":
-        whole |= {"payment_method": "pm_card_visa"}
+        whole |= {"payment_method": "pm_card_visa", "confirm": True}
     if route.template == "/v1/payment_methods":
         whole["type"] = "ideal"
     for parameter, declared in schema["properties"].items():

@@ -78,6 +78,13 @@ class Merchant:
     def setup(self) -> dict[str, str]:
         return {"seti": self.api.post("/v1/setup_intents").body["id"]}
 
+    def mandate(self) -> dict[str, str]:
+        online = {"ip_address": "203.0.113.7", "user_agent": "Mozilla/5.0"}
+        accepted = {"customer_acceptance": {"type": "online", "online": online}}
+        kept = {"payment_method": "pm_sepaDebit_success", "confirm": True}
+        made = self.api.post("/v1/setup_intents", **kept, mandate_data=accepted)
+        return {"mandate": made.body["mandate"]}
+
     def open_session(self) -> dict[str, str]:
         made = self.api.post("/v1/checkout/sessions", **CREATE_SESSION.example)
         return {"cs": made.body["id"]}
@@ -112,6 +119,7 @@ OWN_OBJECTS: Final[dict[str, Callable[[Merchant], dict[str, str]]]] = {
     "POST /v1/setup_intents/{public_id}": Merchant.setup,
     "POST /v1/setup_intents/{public_id}/confirm": Merchant.setup,
     "POST /v1/setup_intents/{public_id}/cancel": Merchant.setup,
+    "GET /v1/mandates/{public_id}": Merchant.mandate,
     "DELETE /v1/customers/{public_id}": lambda merchant: {
         "cus": merchant.api.post("/v1/customers").body["id"]
     },

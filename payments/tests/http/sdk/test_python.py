@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import stripe
 
 from payments.tests.http.support.storefront import Storefront, new_order
 
 RETURN_URL = "https://shop.example.com/thanks"
+ACCEPTED: Any = {
+    "customer_acceptance": {
+        "type": "online",
+        "online": {"ip_address": "203.0.113.7", "user_agent": "Mozilla/5.0"},
+    }
+}
 
 
 def test_a_payment_is_created_confirmed_and_captured_in_one_call(storefront: Storefront) -> None:
@@ -259,7 +267,9 @@ def test_a_pending_refund_succeeds_when_the_psp_says_so(storefront: Storefront) 
 
 
 def test_a_bank_debit_is_processing_until_the_bank_has_paid(storefront: Storefront) -> None:
-    begun = storefront.pay(payment_method="pm_sepaDebit_success", currency="eur")
+    begun = storefront.pay(
+        payment_method="pm_sepaDebit_success", currency="eur", mandate_data=ACCEPTED
+    )
     assert begun.status == "processing"
     assert storefront.effects() == []
 
@@ -270,8 +280,44 @@ def test_a_bank_debit_is_processing_until_the_bank_has_paid(storefront: Storefro
     assert storefront.effects() == [("authorize", 10_000), ("capture", 10_000)]
 
 
+def test_an_account_is_kept_with_a_mandate_and_debited_later(storefront: Storefront) -> None:
+    client = storefront.stripe.v1
+    customer = client.customers.create({"name": "Ada"})
+    setup = client.setup_intents.create(
+        {
+            "customer": customer.id,
+            "payment_method": "pm_sepaDebit_success",
+            "confirm": True,
+            "mandate_data": ACCEPTED,
+        }
+    )
+    mandate = client.mandates.retrieve(str(setup.mandate))
+    assert (mandate.status, mandate.type, mandate.payment_method) == (
+        "active",
+        "multi_use",
+        setup.payment_method,
+    )
+    assert mandate.customer_acceptance.online is not None
+    assert mandate.customer_acceptance.online.ip_address == "203.0.113.7"
+
+    given = {"customer": customer.id, "payment_method": setup.payment_method, "currency": "eur"}
+    begun = storefront.pay(**given, off_session=True)
+    charge = client.charges.retrieve(str(begun.latest_charge))
+    assert charge.payment_method_details is not None
+    assert charge.payment_method_details.sepa_debit is not None
+    assert charge.payment_method_details.sepa_debit.mandate == mandate.id
+    storefront.psp.advance(10)
+    storefront.settle()
+    assert client.payment_intents.retrieve(begun.id).status == "succeeded"
+
+    client.payment_methods.detach(str(setup.payment_method))
+    assert client.mandates.retrieve(mandate.id).status == "inactive"
+
+
 def test_a_bank_debit_that_fails_later_can_be_paid_by_card(storefront: Storefront) -> None:
-    begun = storefront.pay(payment_method="pm_sepaDebit_fail", currency="eur")
+    begun = storefront.pay(
+        payment_method="pm_sepaDebit_fail", currency="eur", mandate_data=ACCEPTED
+    )
     storefront.psp.advance(10)
     storefront.settle()
 

@@ -69,6 +69,7 @@ PREFIXES = {
     "webhook_endpoints": "we",
     "accounts": "acct",
     "setup_intents": "seti",
+    "mandates": "mandate",
     "checkout": "cs",
     "payment_links": "plink",
 }
