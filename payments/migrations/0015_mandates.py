@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("livemode", models.BooleanField()),
-                ("status", models.CharField(default=MandateStatus["PENDING"], max_length=8)),
+                ("status", models.CharField(default=MandateStatus["PENDING"], max_length=16)),
                 (
                     "use",
                     models.CharField(

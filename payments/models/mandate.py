@@ -59,7 +59,7 @@ class Mandate(WithPublicId, MerchantOwned, MachineModel):
         db_index=False,
         related_name="mandates",
     )
-    status = StatusField(max_length=8, default=M.PENDING)
+    status = StatusField(max_length=16, default=M.PENDING)
     use = models.CharField(
         max_length=10, choices=[(each, each) for each in (MULTI_USE, SINGLE_USE)]
     )

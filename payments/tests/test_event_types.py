@@ -25,7 +25,7 @@ expired, refunded}, charge.refund.{updated}, refund.{created, updated, failed},
 checkout.session.{completed, expired, async_payment_succeeded, async_payment_failed},
 charge.dispute.{created, updated, closed, funds_withdrawn, funds_reinstated},
 payment_method.{attached, detached, updated, automatically_updated},
-customer.{created, updated, deleted}, setup_intent.{created, requires_action, succeeded, canceled,
+customer.{created, updated, deleted}, mandate.{updated}, setup_intent.{created, requires_action, succeeded, canceled,
 setup_failed}, balance.{available}, payout.{created, updated, paid, failed, canceled,
 reconciliation_completed}, review.{opened, closed}, radar.early_fraud_warning.{created, updated},
 reporting.report_run.{succeeded, failed}
@@ -45,7 +45,7 @@ def _names() -> set[str]:
 
 def test_every_name_of_the_contract_is_in_the_table() -> None:
     assert _names() - set(EVENT_TYPES) == set()
-    assert len(_names()) == 53
+    assert len(_names()) == 54
 
 
 def test_the_list_of_types_not_emitted_is_what_no_service_names() -> None:

@@ -148,6 +148,7 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
         "payments_setup_attempt": "d72a58a2",
         "payments_psp_account": "5291e5df",
         "payments_checkout_session": "27ac1b9c",
+        "payments_mandate": "a89c8c59",
     }, "add that migration (before the first release 0002 is enough), then write the digest here"
 
 
