@@ -23,6 +23,7 @@ from payments.services.callers.caller import CommandRequest
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.checkout.links import LinkDetails, create_link, visit
 from payments.services.checkout.sessions import Line
+from payments.services.commands.mandates import Acceptance
 from payments.services.commands.setup_intents import SetupDetails, create_setup_intent
 from payments.services.event_stream import positions
 from payments.services.event_stream.consuming import consume_once, note_failure
@@ -98,19 +99,22 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
     opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
     desk = Desk(shop)
     assert desk.submit(desk.sync(opened["id"]), "<script>").status == 200
-    keep_card(shop)
+    keep_methods(shop)
     return identifier
 
 
-def keep_card(shop: Shop) -> None:
-    """A setup intent with its attempt."""
-    create_setup_intent(
-        CommandRequest(shop.caller()),
-        usage="off_session",
-        details=SetupDetails(),
-        payment_method="pm_card_visa",
-        confirm=True,
-    )
+def keep_methods(shop: Shop) -> None:
+    """Setup intents with their attempts: of a card, and of an account with its mandate."""
+    accepted = Acceptance(where="online", ip_address="203.0.113.7", user_agent="<script>")
+    for token, acceptance in (("pm_card_visa", None), ("pm_sepaDebit_success", accepted)):
+        create_setup_intent(
+            CommandRequest(shop.caller()),
+            usage="off_session",
+            details=SetupDetails(),
+            payment_method=token,
+            confirm=True,
+            acceptance=acceptance,
+        )
 
 
 def add_checkout(shop: Shop) -> None:

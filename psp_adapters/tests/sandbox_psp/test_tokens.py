@@ -20,7 +20,7 @@ def test_every_published_token_does_what_it_says(
     assert (status, view["last4"], view["brand"]) == (200, token.last4, token.brand)
     if token.fault:
         return
-    status, answer = shop.pay(name, capture=True)
+    status, answer = shop.pay(name, capture=True, mandate="mandate_1")
     if token.settles_late:
         assert (status, answer["status"]) == (200, "pending")
     elif token.challenge:
