@@ -25,9 +25,10 @@ expired, refunded}, charge.refund.{updated}, refund.{created, updated, failed},
 checkout.session.{completed, expired, async_payment_succeeded, async_payment_failed},
 charge.dispute.{created, updated, closed, funds_withdrawn, funds_reinstated},
 payment_method.{attached, detached, updated, automatically_updated},
-customer.{created, updated, deleted}, mandate.{updated}, setup_intent.{created, requires_action, succeeded, canceled,
-setup_failed}, balance.{available}, payout.{created, updated, paid, failed, canceled,
-reconciliation_completed}, review.{opened, closed}, radar.early_fraud_warning.{created, updated},
+customer.{created, updated, deleted}, mandate.{updated}, setup_intent.{created, requires_action,
+succeeded, canceled, setup_failed}, balance.{available}, payout.{created, updated, paid, failed,
+canceled, reconciliation_completed}, review.{opened, closed},
+radar.early_fraud_warning.{created, updated},
 reporting.report_run.{succeeded, failed}
 """
 """The names as the reference of the merchant API writes them down (3.5)."""
