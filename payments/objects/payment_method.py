@@ -176,7 +176,12 @@ CHARGED_CARD: Final = {
             "status": always("It is not supported.", "unavailable"),
         },
     ),
-    **always_null("amount_authorized", "installments", "mandate", "network_transaction_id"),
+    "mandate": text(
+        "The id of the mandate with which the PSP keeps it, if it makes one.",
+        sample=example_id(public_ids.MANDATE),
+        nullable=True,
+    ),
+    **always_null("amount_authorized", "installments", "network_transaction_id"),
     **always_null("regulated_status", "three_d_secure", "wallet"),
 }
 CHARGED_METHOD: Final = record(
@@ -248,7 +253,7 @@ def charged_method_details(
             "incremental_authorization": _availability(snapshot, "increments"),
             "installments": None,
             "last4": details.get("last4"),
-            "mandate": None,
+            "mandate": reference(public_ids.MANDATE, mandate_id),
             "multicapture": _availability(snapshot, "multiple_captures"),
             "network": details.get("brand"),
             "network_token": {"used": False},

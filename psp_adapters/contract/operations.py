@@ -144,7 +144,10 @@ class PspResult(StoredText):
     """A PSP's answer on one operation, in the contract's terms."""
 
     TEXTS: ClassVar = {"code": 64, "decline_code": 64, "message": 500, "detail": 500}
-    IDS: ClassVar = ("psp_id", "psp_payment_id", "network_transaction_id", "stored_token")
+    IDS: ClassVar = (
+        *("psp_id", "psp_payment_id", "network_transaction_id", "stored_token"),
+        "mandate_reference",
+    )
     LINKS: ClassVar = {"redirect_url": 2048}
 
     outcome: Outcome
@@ -174,6 +177,9 @@ class PspResult(StoredText):
     """AUTHORIZE with `save_for`: by this id the card network finds the customer's agreement."""
     stored_token: str = ""
     """AUTHORIZE with `save_for`: what charges the method from now on; empty: its token does."""
+    mandate_reference: str = ""
+    """AUTHORIZE with `save_for`: the PSP's id of the mandate that the customer accepted on its own
+    page, by which later payments are made; empty where it makes none."""
     retry_after_seconds: float | None = None
     """NOT_SENT by a rate limit: when to send again. UNKNOWN: when to look up, if known."""
     refused_by_us: bool = False

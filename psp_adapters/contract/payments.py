@@ -52,7 +52,7 @@ class PspOperation(StoredText):
         "decline_code": 64,
         "message": 500,
     }
-    IDS: ClassVar = ("psp_id", "network_transaction_id", "stored_token")
+    IDS: ClassVar = ("psp_id", "network_transaction_id", "stored_token", "mandate_reference")
 
     kind: PspOperationKind
     psp_id: str
@@ -71,8 +71,9 @@ class PspOperation(StoredText):
     decline_code: str = ""
     message: str = ""
     network_transaction_id: str = ""
-    """AUTHORIZE that kept its method, as in `PspResult`, and so is the next."""
+    """AUTHORIZE that kept its method, as in `PspResult`, and so are the next two."""
     stored_token: str = ""
+    mandate_reference: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from psp_adapters.mollie.mapping import (
     money_of,
     reference_of,
     sentence_of,
+    token_parts,
 )
 
 K = OperationKind
@@ -72,6 +73,12 @@ class Payment:
     def kept_token(self) -> str:
         """What charges its method from now on; empty if it keeps none."""
         return kept_token(self.view) if self.was_authorized else ""
+
+    @property
+    def mandate_id(self) -> str:
+        """Mollie's id of the mandate in the kept token; empty if it keeps none."""
+        parts = token_parts(self.kept_token)
+        return parts[1] if parts else ""
 
     @property
     def captured(self) -> Money:

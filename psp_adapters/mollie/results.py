@@ -35,6 +35,7 @@ def authorization_of(payment: Payment) -> PspResult:
         expires_at=payment.expires_at,
         held=payment.held if payment.shows_changes else None,
         stored_token=payment.kept_token,
+        mandate_reference=payment.mandate_id,
     )
 
 
@@ -182,6 +183,7 @@ def _first(payment: Payment) -> PspOperation:
         decline_code=result.decline_code,
         message=result.message,
         stored_token=result.stored_token,
+        mandate_reference=result.mandate_reference,
     )
 
 

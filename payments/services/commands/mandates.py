@@ -41,17 +41,19 @@ def require_mandate(
 ) -> Mandate | None:
     """The active mandate of the method that is to be used, locked.
 
-    None if the customer accepted a new one with this request, or the method needs none. `named` is
-    the id of the one that the merchant wants. Raises InvalidParameter and ResourceMissing.
+    None if the customer accepted a new one with this request, or the method needs none; if its PSP
+    keeps it, it may have one all the same. `named` is the id of the one that the merchant wants.
+    Raises InvalidParameter and ResourceMissing.
     """
     scope = Scope(method.merchant_id, method.livemode)
     if named:
         return _named(scope, method, named)
-    if acceptance is not None or method.method_type not in METHODS_WITH_MANDATE:
+    is_needed = method.method_type in METHODS_WITH_MANDATE
+    if (is_needed and acceptance is not None) or not (is_needed or method.stored_token):
         return None
     active = mandates(scope).filter(payment_method_id=method.id, status=MandateStatus.ACTIVE)
     found = active.select_for_update(no_key=True).order_by("-id").first()
-    if found is None:
+    if found is None and is_needed:
         raise InvalidParameter(
             f"A payment method of type {method.method_type} is debited by a mandate, and this one "
             "has none that is active. Pass mandate_data, which says how and when the customer "

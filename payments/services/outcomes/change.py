@@ -28,7 +28,7 @@ from payments.services.cases.opening import open_case
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes import bookings
 from payments.services.outcomes.checkout_sessions import drafts_of_session
-from payments.services.outcomes.mandates import settle_mandate
+from payments.services.outcomes.mandates import adopt_mandate, settle_mandate
 from payments.services.outcomes.saved_methods import keep_method
 from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
@@ -295,6 +295,8 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
             stored_token=change.result.stored_token,
             caller=caller,
         )
+    if is_kept and change.result.mandate_reference:
+        adopt_mandate(batch, operation, change.result.mandate_reference)
     if not change.charge.is_open:
         settle_mandate(batch, change.charge.mandate_id, kept=is_kept)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
+from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
 from payments.clock import now_utc
-from payments.models import Mandate, MandateStatus, PaymentMethod
-from payments.models.mandate import MULTI_USE
+from payments.models import Mandate, MandateStatus, Operation, PaymentMethod
+from payments.models.mandate import MULTI_USE, ONLINE
 from payments.objects.mandate import mandate_object
+from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 
@@ -36,6 +38,31 @@ def settle_mandate(batch: Batch, mandate_id: UUID | None, *, kept: bool) -> None
     else:
         mandate.end(at=mandate.updated_at)
     batch.update(mandate, _WRITTEN)
+
+
+def adopt_mandate(batch: Batch, charge: Operation, psp_reference: str) -> None:
+    """Write the mandate that a PSP made by itself as it kept the charge's method, which is locked.
+
+    The customer accepted it on the PSP's page: of the browser nothing is known.
+    """
+    assert charge.payment_method_id is not None, "its method was kept"
+    identifier = new_row_id()
+    created_at = created_at_of(identifier)
+    mandate = Mandate(
+        id=identifier,
+        merchant_id=charge.merchant_id,
+        livemode=charge.livemode,
+        payment_method_id=charge.payment_method_id,
+        status=MandateStatus.ACTIVE,
+        use=MULTI_USE,
+        acceptance=ONLINE,
+        accepted_at=charge.created_at,
+        made_by_id=charge.id,
+        psp_reference=psp_reference,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+    batch.insert(mandate)
 
 
 def revoke_mandates(batch: Batch, method: PaymentMethod, caller: Caller) -> None:

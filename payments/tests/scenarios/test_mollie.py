@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import Client
 
-from payments.models import Case, PspNotification
+from payments.models import Case, Mandate, Operation, PspNotification
 from payments.services.psp_notifications import processing
 from payments.services.verification.rebuild import differences
 from payments.tests.support.api_client import api_of
 from payments.tests.support.crashes import STEPS, Where, crash, crash_at
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory, set_credentials
 from payments.tests.support.money_moves import COMMANDS, end_leases, kind_of, prepare
-from payments.tests.support.shop import Shop, body_of
+from payments.tests.support.shop import Shop, body_of, uuid_of
 from psp_adapters.mollie.adapter import MollieAdapter
 from psp_adapters.tests.support.mollie_face import MollieFace
 from psp_adapters.tests.support.receiver import SECRET
@@ -207,6 +207,10 @@ def test_a_payment_by_a_bank_is_kept_and_later_debited_without_the_customer(
     paid = api.get(f"{INTENTS}/{begun['id']}").body
     kept = api.get(f"/v1/payment_methods/{paid['payment_method']}").body
     assert (paid["status"], kept["customer"]) == ("succeeded", customer)
+    mandate = Mandate.objects.get()
+    assert (mandate.status, mandate.psp_reference[:4]) == ("active", "mdt_")
+    shown = api.get(f"/v1/mandates/{mandate.public_id}").body
+    assert (shown["payment_method"], shown["type"]) == (kept["id"], "multi_use")
 
     debited = api.post(
         INTENTS,
@@ -216,6 +220,7 @@ def test_a_payment_by_a_bank_is_kept_and_later_debited_without_the_customer(
         off_session=True,
     ).body
     assert (debited["status"], debited.get("next_action")) == ("processing", None)
+    assert Operation.objects.get(intent_id=uuid_of(debited["id"])).mandate_id == mandate.id
     mollie_shop.psp.advance(3600)
     assert notify(face) == 200
     processing.process_due_notifications()
@@ -224,6 +229,7 @@ def test_a_payment_by_a_bank_is_kept_and_later_debited_without_the_customer(
 
     assert api.post(f"/v1/payment_methods/{kept['id']}/detach").body["customer"] is None
     assert face.mandates == {}
+    assert api.get(f"/v1/mandates/{mandate.public_id}").body["status"] == "inactive"
     refused = api.post("/v1/setup_intents", customer=customer)
     assert (refused.status, refused.error["code"]) == (400, "setup_not_supported")
     assert "setup_future_usage" in refused.error["message"]

@@ -103,6 +103,8 @@ def test_a_payment_by_a_bank_makes_a_mandate_for_direct_debits(
     payment = adapter.look_up_payment(paid.psp_payment_id, deadline_seconds=5)
     assert payment is not None
     assert payment.operations[0].stored_token == paid.stored_token
+    assert paid.mandate_reference == paid.stored_token.partition("/")[2]
+    assert payment.operations[0].mandate_reference == paid.mandate_reference
     debit = send(adapter, later(paid.stored_token))
     assert debit.outcome is Outcome.PENDING
     assert debit.psp_payment_id != paid.psp_payment_id

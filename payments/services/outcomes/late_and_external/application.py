@@ -88,6 +88,7 @@ def _result_of(payment: LockedPayment, shown: PspOperation) -> PspResult:
         available_at_once=seen.available_at_once,
         network_transaction_id=shown.network_transaction_id,
         stored_token=shown.stored_token,
+        mandate_reference=shown.mandate_reference,
     )
 
 
