@@ -130,7 +130,7 @@ class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
 class ConfigurationChangeAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Changes by `manage.py psp_accounts` and `routing_rules`; of credentials only the names."""
 
-    list_display = ("subject", "verb", "mode", "in_words", "author", "reason", "created")
+    list_display = ("subject", "verb", "mode", "what", "author", "reason", "created")
     list_filter = (one_of("verb", ConfigurationVerb), ("created_at", CreatedFilter), "livemode")
     leading_filters = ()
     search_help_text = "The beginning of an account's code or a rule's name"
@@ -145,6 +145,7 @@ class ConfigurationChangeAdmin(SearchByPublicId, ReadOnlyAdmin):
         ),
         group("Changes", "shown_changes"),
     )
+    what = column("changes", "in_words")
     shown_changes = column("before and after", "changes", display.shown_json)
 
     def texts(self, term: str) -> Iterable[Q]:

@@ -38,8 +38,8 @@ def history_of(
             "by": row.author,
             "did": row.verb,
             "to": row.subject,
-            "what": row.changes if given["json"] else row.in_words,
             "why": row.reason,
+            "what": row.changes if given["json"] else row.in_words,
         }
         for row in changes.order_by("-id")[: given["most"]]
     ]

@@ -74,8 +74,13 @@ class ConfigurationChange(models.Model):
 
     @property
     def in_words(self) -> str:
-        """`hold_days: 7 → 5; credentials: api_key changed`"""
-        return "; ".join(f"{name}: {_shown(change)}" for name, change in self.changes.items())
+        """`hold_days: 7 → 5; credentials: api_key changed`; of what is new, what is not empty."""
+        shown = {name: change for name, change in self.changes.items() if not _is_empty(change)}
+        return "; ".join(f"{name}: {_shown(change)}" for name, change in shown.items())
+
+
+def _is_empty(change: Mapping[str, Any]) -> bool:
+    return change.keys() == {"after"} and change["after"] in (None, "", [], {})
 
 
 def _shown(change: Mapping[str, Any]) -> str:

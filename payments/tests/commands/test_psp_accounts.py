@@ -260,6 +260,8 @@ def test_each_change_is_logged_with_its_author_and_of_credentials_the_names_alon
     created, changed, paused = ConfigurationChange.objects.order_by("id")
     assert (created.verb, created.changes["currencies"]) == ("create", {"after": []})
     assert created.changes["credentials"] == {"changed": ["api_key", "base_url"]}
+    assert 'code: "new"' in created.in_words
+    assert "currencies" not in created.in_words
     assert changed.changes == {
         "hold_days": {"before": 7, "after": 5},
         "credentials": {"changed": ["webhook_secrets"]},
