@@ -37,7 +37,7 @@ def visit(method: str, url: str, content: object = None) -> Page:
         connection.close()
 
 
-_USUAL: Final = {"processing_fee": {"basis_points": 140, "fixed_minor": 25}}
+_PROCESSING_FEE: Final = {"basis_points": 140, "fixed_minor": 25}
 """A share of each charge and a fixed amount, as PSPs charge for cards."""
 
 
@@ -75,7 +75,7 @@ class SandboxPsp:
 
     def open_unnotified_dispute(self, order_id: str) -> str:
         """Open a dispute of an order's payment whose notifications are all lost; returns its id."""
-        self._control("PUT", "behavior", {**_USUAL, "webhooks": {"lose": 1}})
+        self._control("PUT", "behavior", {"webhooks": {"lose": 1}})
         try:
             opened = self._control("POST", "disputes", {"order_id": order_id})
             deadline = time.monotonic() + TIMEOUT_SECONDS
@@ -84,12 +84,12 @@ class SandboxPsp:
                     raise OSError("the sandbox PSP still has notifications to send")
                 time.sleep(0.05)
         finally:
-            self.charge_fees()
+            self._control("DELETE", "behavior")
         return str(opened["id"])
 
     def charge_fees(self) -> None:
-        """Charge a processing fee for each capture from now on, and answer every call."""
-        self._control("PUT", "behavior", _USUAL)
+        """Charge a processing fee for each capture from now on."""
+        self._control("PUT", "processing_fee", _PROCESSING_FEE)
 
     def close_settlement(self) -> int:
         """Close the day's settlement reports; returns how many lines they have."""

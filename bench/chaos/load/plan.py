@@ -320,7 +320,6 @@ def _usual_behavior(source: random.Random) -> dict[str, Any]:
     behavior: dict[str, Any] = {
         "latency_ms": {"median": 50, "p99": 400},
         "seed": source.randrange(2**31),
-        "processing_fee": {"basis_points": 140, "fixed_minor": 25},
     }
     if source.random() < 0.15:
         return behavior  # a time without faults

@@ -294,6 +294,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
             platform_processes.register_webhook(
                 variables, port=running.api_ports[0], account_number=number
             )
+        running.psp.charge_fees()
     for process in processes[1:]:
         running.supervise(process)
 

@@ -22,6 +22,10 @@ class PspControl:
         """Replace its behavior; faults that are not named end."""
         self._send("PUT", "behavior", behavior)
 
+    def charge_fees(self) -> None:
+        """Charge a processing fee for each capture from now on."""
+        self._send("PUT", "processing_fee", {"basis_points": 140, "fixed_minor": 25})
+
     def end_faults(self) -> None:
         """Behave normally from now on, and release held answers."""
         self._send("DELETE", "behavior")

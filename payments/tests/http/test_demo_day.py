@@ -123,6 +123,8 @@ def _play(server: ApiServer, psp: SandboxProcess) -> str:
     except SystemExit as end:
         end.args = (end.code, out.getvalue())
         raise
+    finally:  # Other tests share this PSP.
+        psp.control("PUT", "processing_fee", {"basis_points": 0, "fixed_minor": 0})
     return out.getvalue()
 
 

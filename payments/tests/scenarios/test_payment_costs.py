@@ -126,7 +126,7 @@ class Meter:
             "SELECT pg_current_xact_id()::text::bigint, "
             "(SELECT sum((n_tup_ins + n_tup_upd) * "
             "(SELECT count(*) FROM pg_index WHERE indrelid = relid "
-            "AND pg_get_expr(indpred, indrelid) IS DISTINCT FROM 'states_result')) "
+            "AND coalesce(pg_get_expr(indpred, indrelid), '') NOT LIKE '%states_result%')) "
             "FROM pg_stat_user_tables)"
         ).fetchone()
         assert row is not None

@@ -61,8 +61,6 @@ class Behavior:
     settle_delay_seconds: float = 2.0
     dispute_deadline_seconds: float = 7 * 86_400.0
     settlement_period_seconds: float = 86_400.0
-    processing_fee: dict[str, int] = field(default_factory=dict)
-    """Of each capture from now on: `basis_points` of its amount, and `fixed_minor`. Empty: none."""
     late_seconds: float = 15.0
     hang_seconds: float = 60.0
 
@@ -205,8 +203,6 @@ def parse_behavior(body: object) -> Behavior:
             if value is not None and type(value) is not int:
                 raise invalid("seed must be an integer")
             values[name] = value
-        elif name == "processing_fee":
-            values[name] = _parse_fee(value)
         elif name.endswith("_seconds"):
             values[name] = _number(name, value)
         else:
@@ -226,14 +222,6 @@ def _parse_latency(value: object) -> dict[str, float]:
     if median <= 0 or p99 < median:
         raise invalid("latency_ms.p99 must be at least the median, and the median above 0")
     return {"median": median, "p99": p99}
-
-
-def _parse_fee(value: object) -> dict[str, int]:
-    if not isinstance(value, dict) or set(value) - {"basis_points", "fixed_minor"}:
-        raise invalid("processing_fee has basis_points and fixed_minor")
-    if not all(type(each) is int and 0 <= each < 10_000 for each in value.values()):
-        raise invalid("basis_points and fixed_minor are integers from 0 to 9999")
-    return value
 
 
 def parse_script(body: object) -> Script:

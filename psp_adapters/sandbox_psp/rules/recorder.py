@@ -138,6 +138,6 @@ class Recorder:
 
     def _processing_fee_minor(self, amount_minor: int) -> int:
         """Our fee of a capture, rounded down; never more than the capture."""
-        fee = self.behavior.processing_fee
-        share_minor = amount_minor * fee.get("basis_points", 0) // 10_000
-        return min(amount_minor, share_minor + fee.get("fixed_minor", 0))
+        fee = self.truth.processing_fee
+        share_minor = amount_minor * fee.basis_points // 10_000
+        return min(amount_minor, share_minor + fee.fixed_minor)

@@ -42,6 +42,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
         case ("DELETE", "behavior"):
             simulator.set_behavior(Behavior())
             answer = asdict(simulator.behavior)
+        case ("PUT", "processing_fee"):
+            answer = _set_processing_fee(simulator, read_object(request.body))
         case ("GET", "scripts"):
             answer = [asdict(script) for script in simulator.faults.scripts]
         case ("POST", "scripts"):
@@ -92,6 +94,17 @@ def _calls(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]]:
     newer = islice(simulator.calls, begin, None)
     api_key = query.get("api_key")
     return [seen.as_json() for seen in newer if api_key in (None, seen.api_key)]
+
+
+def _set_processing_fee(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+    """Charge this for each capture from now on, also after a restart."""
+    if set(body) != {"basis_points", "fixed_minor"}:
+        raise invalid("a processing fee has basis_points and fixed_minor")
+    if not all(type(each) is int and 0 <= each < 10_000 for each in body.values()):
+        raise invalid("basis_points and fixed_minor are integers from 0 to 9999")
+    share, fixed = body["basis_points"], body["fixed_minor"]
+    simulator.truth.record({"t": "processing_fee", "basis_points": share, "fixed": fixed})
+    return asdict(simulator.truth.processing_fee)
 
 
 def _close_settlement(simulator: Simulator) -> list[Report]:

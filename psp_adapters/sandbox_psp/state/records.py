@@ -130,6 +130,14 @@ class Effect:
     """Of a capture: what we charge for it; kept when it is refunded or fails."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessingFee:
+    """What is charged for a capture: a share of its amount, and a fixed amount."""
+
+    basis_points: int = 0
+    fixed_minor: int = 0
+
+
 @dataclass(slots=True)
 class Setup:
     """A card that was verified for later payments, without money."""

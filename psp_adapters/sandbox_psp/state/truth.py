@@ -26,6 +26,7 @@ from psp_adapters.sandbox_psp.state.records import (
     FieldToken,
     Operation,
     Payment,
+    ProcessingFee,
     Setup,
     StoredAnswer,
 )
@@ -45,6 +46,8 @@ class Truth:
         self.batches = Batches()
         self.operation_count = 0
         self.clock_offset_ms = 0
+        self.processing_fee = ProcessingFee()
+        """Of each capture from now on."""
         self.outbox = Outbox()
         self.due: list[tuple[int, int, Payment, Operation | DueDispute | None]] = []
         """What happens at a set time; entries may be out of date and are checked when due."""
@@ -118,6 +121,8 @@ class Truth:
                 self.account(record["account"]).field_origins.add(record["origin"])
             case "field_token":
                 self._apply_field_token(record)
+            case "processing_fee":
+                self.processing_fee = ProcessingFee(record["basis_points"], record["fixed"])
             case "clock":
                 self.clock_offset_ms = record["offset"]
             case "endpoint":

@@ -292,6 +292,25 @@ def test_reports_of_others_and_unknown_ones_are_not_found(
     assert stranger.request("GET", "/v1/settlement_reports")[0] == 401
 
 
+def test_a_processing_fee_is_of_the_captures_after_it_and_survives_a_kill(
+    own_sandbox: SandboxProcess, buyer: Shop
+) -> None:
+    buyer.pay(capture=True, minor=1_000)
+    own_sandbox.control("PUT", "processing_fee", {"basis_points": 140, "fixed_minor": 25})
+    own_sandbox.kill()
+    own_sandbox.start()
+    for minor in (1_000, 10):
+        buyer.pay(capture=True, minor=minor)
+    assert short(closed(own_sandbox, buyer)) == [
+        ("charge", 1_000, 0),
+        ("charge", 1_000, 39),
+        ("charge", 10, 10),
+    ]
+    for wrong in ({}, {"basis_points": 1}, {"basis_points": -1, "fixed_minor": 0}):
+        with pytest.raises(AssertionError, match="answered 400"):
+            own_sandbox.control("PUT", "processing_fee", wrong)
+
+
 def test_after_a_kill_the_reports_have_the_same_bytes(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
