@@ -301,14 +301,10 @@ def test_a_processing_fee_is_of_the_captures_after_it_and_survives_a_kill(
     own_sandbox.start()
     for minor in (1_000, 10):
         buyer.pay(capture=True, minor=minor)
-    assert short(closed(own_sandbox, buyer)) == [
-        ("charge", 1_000, 0),
-        ("charge", 1_000, 39),
-        ("charge", 10, 10),
-    ]
-    for wrong in ({}, {"basis_points": 1}, {"basis_points": -1, "fixed_minor": 0}):
-        with pytest.raises(AssertionError, match="answered 400"):
-            own_sandbox.control("PUT", "processing_fee", wrong)
+    lines = [("charge", 1_000, 0), ("charge", 1_000, 39), ("charge", 10, 10)]
+    assert short(closed(own_sandbox, buyer)) == lines
+    with pytest.raises(AssertionError, match="answered 400"):
+        own_sandbox.control("PUT", "processing_fee", {"basis_points": -1, "fixed_minor": 0})
 
 
 def test_after_a_kill_the_reports_have_the_same_bytes(
