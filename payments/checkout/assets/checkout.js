@@ -73,19 +73,19 @@
   };
   const driver = origin ? frameFields : window.cardFields;
 
-  // The script of the PSP comes on its own, so that the page does not wait for it.
-  function loaded() {
-    const script = document.getElementById("psp-script");
+  // The script of the PSP comes once a card is chosen, and again after it did not come.
+  function load({script, integrity}) {
     return new Promise((done, failed) => {
-      if (driver.isLoaded()) return done();
-      script.addEventListener("load", done);
-      script.addEventListener("error", failed);
-      return setTimeout(failed, 15000);
+      const element = document.createElement("script");
+      if (integrity) Object.assign(element, {integrity, crossOrigin: "anonymous"});
+      Object.assign(element, {src: script, onload: done, onerror: failed});
+      setTimeout(failed, 15000);
+      document.head.append(element);
     });
   }
   async function open() {
     if (origin) return driver.mount(place);
-    await loaded();
+    if (!driver.isLoaded()) await load(place.dataset);
     return driver.mount(place, {...JSON.parse(place.dataset.given), say});
   }
   function openFields() {

@@ -160,6 +160,30 @@ def test_a_page_whose_psp_script_does_not_come_says_so_and_takes_nothing(
     tab.pay()
     assert tab.message()
     assert not [each for each in customer.sent if each.startswith("POST")]
+    double.is_down = False
+    tab.pay()
+    tab.page.frame_locator("#fields iframe").get_by_text("is incomplete").wait_for()
+    fill(tab, GOOD_CARD)
+    tab.pay()
+    tab.is_at_shop()
+
+
+def test_beside_a_saved_card_stripes_script_comes_once_a_new_one_is_chosen(
+    at_stripe: Storefront, customer: Customer, double: FieldsDouble
+) -> None:
+    api = at_stripe.stripe.v1
+    owner = api.customers.create({"name": "Ada"})
+    card = api.payment_methods.attach("pm_card_visa", {"customer": owner.id})
+    api.payment_methods.update(card.id, {"allow_redisplay": "always"})
+    tab = customer.open(open_session(at_stripe, customer=owner.id).url)
+    assert tab.page.get_by_role("radio", name="4242").is_checked()
+    assert double.loaded == []
+    tab.page.get_by_role("radio", name="Another card").check()
+    fill(tab, GOOD_CARD)
+    take_shot(tab.page, "stripe-saved")
+    tab.pay()
+    tab.is_at_shop()
+    assert double.loaded == ["/v3/", "/frame"]
 
 
 def test_mollies_fields_pay(at_mollie: Storefront, customer: Customer) -> None:
