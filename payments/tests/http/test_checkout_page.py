@@ -189,6 +189,11 @@ def test_two_tabs_pay_once(storefront: Storefront, new_customer: Callable[..., C
         tab.fill_card(GOOD_CARD)
     storefront.psp.script({"hold": True}, order_id=storefront.order_id, kind="authorize")
     first.pay()
+    # Were the second tab the faster one, it would wait for the PSP, which is released only then.
+    for _ in range(200):
+        if storefront.operations().exists():
+            break
+        first.page.wait_for_timeout(50)
     second.pay()
     second.page.get_by_text("We are checking your payment").wait_for()
     storefront.psp.release()
