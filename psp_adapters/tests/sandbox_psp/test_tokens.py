@@ -132,6 +132,15 @@ def test_a_bank_debit_settles_later(own_sandbox: SandboxProcess, result: str, ef
     assert len(kinds(own_sandbox, shop)) == effects
 
 
+def test_a_bank_debit_is_disputed_after_it_has_settled(own_sandbox: SandboxProcess) -> None:
+    shop = Shop(own_sandbox.base_url)
+    shop.pay("pm_sepaDebit_disputed", capture=True, mandate="mandate_1")
+    for _ in range(2):
+        own_sandbox.advance(3)
+    moved = [kind for kind, _ in kinds(own_sandbox, shop)]
+    assert moved == ["authorize", "capture", "dispute", "dispute_fee"]
+
+
 def test_a_pending_refund_reserves_and_then_moves(own_sandbox: SandboxProcess) -> None:
     shop = Shop(own_sandbox.base_url)
     payment_id = shop.pay("pm_card_pendingRefund", capture=True)[1]["payment_id"]
