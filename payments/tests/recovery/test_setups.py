@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from payments.api.renderers import render_setup_intent
-from payments.models import Case, Customer, Event, PaymentMethod, SetupAttempt, SetupIntent
+from payments.models import Case, Customer, Event, Mandate, PaymentMethod, SetupAttempt, SetupIntent
 from payments.services.callers.caller import Answer, CommandRequest
 from payments.services.commands.setup_intents import SetupDetails, confirm_setup_intent
 from payments.services.operations import setups as setup_execution
@@ -98,6 +98,23 @@ def test_a_setup_that_never_arrived_is_repeated_for_a_minute_and_fails_after_tha
     assert Event.objects.latest("id").type == "setup_intent.setup_failed"
     again = api.post(f"{PATH}/{setup['id']}/confirm", payment_method="pm_card_visa")
     assert again.body["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [("drop_after", "active"), ("error_before", "inactive")]
+)
+def test_a_mandate_follows_the_setup_whose_answer_was_lost(
+    shop: Shop, api: ApiClient, owner_cursor: psycopg.Cursor[Any], fault: str, status: str
+) -> None:
+    accepted = {"customer_acceptance": {"type": "offline"}}
+    lose(shop, fault)
+    setup = set_up(api, "pm_sepaDebit_success", mandate_data=accepted).body
+    assert (setup["mandate"], Mandate.objects.get().status) == (None, "pending")
+    end_leases(owner_cursor, age_seconds=3600)
+    recovery.resolve_due_setups()
+    mandate = Mandate.objects.get()
+    named = api.get(f"{PATH}/{setup['id']}").body["mandate"]
+    assert (mandate.status, named) == (status, mandate.public_id if status == "active" else None)
 
 
 def test_confirmations_at_once_verify_the_card_once(shop: Shop, api: ApiClient) -> None:
