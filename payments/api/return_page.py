@@ -86,7 +86,10 @@ def _looked_up(intent: Returning, returned: dict[str, str]) -> Returning:
     if isinstance(intent, SetupIntent):
         if intent.latest_attempt_id is not None:
             resolve_setup_within(
-                intent.latest_attempt_id, actor=_ACTOR, answer_by_monotonic=answer_by
+                intent.latest_attempt_id,
+                actor=_ACTOR,
+                answer_by_monotonic=answer_by,
+                returned=returned,
             )
         return SetupIntent.objects.get(pk=intent.pk)
     if intent.latest_charge_id is not None:

@@ -32,7 +32,7 @@ class SetupIntent(WithPublicId, MerchantOwned, MachineModel):
 
     application_rights = ("select", "insert", "update")
     permanent_columns = (
-        *("merchant_id", "livemode", "psp_account_id", "client_secret", "usage"),
+        *("merchant_id", "livemode", "client_secret", "usage"),
         *("idempotency_key", "checkout_session_id", "created_at"),
     )
     public_id_prefix = public_ids.SETUP_INTENT

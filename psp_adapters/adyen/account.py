@@ -33,6 +33,12 @@ CREDENTIAL_FIELDS: Final = (
         is_secret=False,
     ),
     CredentialField(
+        name="setup_currency",
+        meaning="of the zero-value authorizations that verify a card",
+        default="EUR",
+        is_secret=False,
+    ),
+    CredentialField(
         name="report_url",
         meaning="where settlement reports are fetched; without it files are imported",
         default="",

@@ -11,9 +11,17 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import quote
 
-from psp_adapters.adyen import account, facts, mapping, reports, vocabulary, webhook
+from ledger.money import CURRENCY_EXPONENTS
+from psp_adapters.adyen import (
+    account,
+    facts,
+    mapping,
+    reports,
+    stored_cards,
+    vocabulary,
+    webhook,
+)
 from psp_adapters.adyen.connection import TEST_URL, Connection, DisputeConnection, in_path
 from psp_adapters.adyen.dispute_responses import Disputes
 from psp_adapters.adyen.facts import Fact
@@ -42,6 +50,7 @@ from psp_adapters.contract.payments import (
     refuse_card_number,
 )
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.contract.stored_notifications import StoredNotifications
 from psp_adapters.http import AnswerUnknown, NotSent
 
@@ -70,6 +79,9 @@ class AdyenAdapter(PspAdapter):
         holdable_method_types=frozenset({"card"}),
         redirect_method_types=frozenset({"ideal"}),
         bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
+        reusable_method_types=frozenset({"card"}),
+        releases_methods=True,
+        tokens_are_stored=True,
         requests_three_d_secure=True,
         disputes=True,
         settlement_reports=True,
@@ -87,6 +99,7 @@ class AdyenAdapter(PspAdapter):
         stored: StoredNotifications,
         base_url: str = TEST_URL,
         pre_authorize: bool = False,
+        setup_currency: str = "EUR",
         webhook_secrets: Sequence[str] = (),
         report_url: str = "",
         report_key: str = "",
@@ -94,9 +107,12 @@ class AdyenAdapter(PspAdapter):
     ) -> None:
         if ":" in merchant_account:
             raise CredentialsRefused("merchant_account has no colon")
+        if setup_currency not in CURRENCY_EXPONENTS:
+            raise CredentialsRefused("setup_currency is the code of a currency, such as EUR")
         self._account = merchant_account
         self._stored = stored
         self._pre_authorize = pre_authorize
+        self._setup_currency = setup_currency
         self._webhook_secrets = webhook_secrets
         self._fetches_reports = bool(report_url and report_key)
         self._connection = Connection(
@@ -121,6 +137,7 @@ class AdyenAdapter(PspAdapter):
             stored=stored,
             base_url=credentials["base_url"],
             pre_authorize=credentials["pre_authorize"] == "true",
+            setup_currency=credentials["setup_currency"],
             webhook_secrets=split_secrets(credentials),
             report_url=credentials["report_url"],
             report_key=credentials["report_key"],
@@ -195,7 +212,7 @@ class AdyenAdapter(PspAdapter):
         returned = query.returned.get(RETURNED, "")
         if found is not None or query.kind is not K.AUTHORIZE or not returned:
             return found
-        return self._complete(query, returned, deadline_seconds)
+        return self._complete(query.reference, returned, deadline_seconds)
 
     def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
         """The payment as the notifications show it."""
@@ -210,24 +227,46 @@ class AdyenAdapter(PspAdapter):
         bare = self.capabilities.bare_token(token)
         if bare is not None:
             return bare
-        parts = mapping.token_parts(token)
-        if parts is None:
+        if mapping.token_parts(token) is None:
             raise UnknownToken
-        # The library puts both into the address as they are.
-        asked = {
-            "merchantAccount": quote(self._account, safe=""),
-            "shopperReference": quote(parts[0], safe=""),
-        }
-        answer = self._connection.get(
-            lambda: self._connection.recurring.get_tokens_for_stored_payment_details(
-                query_parameters=asked
-            ),
+        found = stored_cards.described(
+            self._connection,
+            token,
+            merchant_account=self._account,
             deadline_seconds=deadline_seconds,
         )
-        found = readable(mapping.token_of, view_of(answer), token=token)
         if found is None:
             raise UnknownToken
         return found
+
+    def set_up(self, request: SetupRequest, *, deadline_seconds: float) -> SetupResult:
+        """Verify a stored card with an authorization of nothing, and say what it is kept for."""
+        verification = stored_cards.verification_of(request, currency=self._setup_currency)
+        if mapping.token_parts(request.token) is None:
+            return stored_cards.setup_result(mapping.refused_unsent("not a stored card's token"))
+        return stored_cards.setup_result(
+            self.authorize(verification, deadline_seconds=deadline_seconds)
+        )
+
+    def look_up_setup(self, query: SetupLookUp, *, deadline_seconds: float) -> SetupResult | None:
+        """What the notifications state of a verification; else completes it, as a payment."""
+        of_verification = LookUp(
+            kind=K.AUTHORIZE,
+            reference=query.reference,
+            psp_id=query.psp_id,
+            returned=query.returned,
+        )
+        found = self.look_up(of_verification, deadline_seconds=deadline_seconds)
+        return None if found is None else stored_cards.setup_result(found)
+
+    def release_stored(self, stored_token: str, *, deadline_seconds: float) -> None:
+        """Delete a stored card at Adyen."""
+        stored_cards.delete(
+            self._connection,
+            stored_token,
+            merchant_account=self._account,
+            deadline_seconds=deadline_seconds,
+        )
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
         """The dispute as the notifications show it."""
@@ -292,7 +331,7 @@ class AdyenAdapter(PspAdapter):
             known, psp_payment_id=psp_payment_id, was_sale=self._stored.was_sale
         )
 
-    def _complete(self, query: LookUp, returned: str, deadline_seconds: float) -> PspResult:
+    def _complete(self, reference: str, returned: str, deadline_seconds: float) -> PspResult:
         """Hand Adyen what the customer brought back, and read how the payment ended.
 
         The same again gets the first answer. Raises PspUnavailable.
@@ -300,7 +339,7 @@ class AdyenAdapter(PspAdapter):
         if len(returned) > _RETURNED_MAX:
             raise PspUnavailable("what the customer brought back is too long")
         body = {"details": {RETURNED: returned}}
-        key = str(uuid.uuid5(_DETAILS_KEYS, f"{query.reference}:{returned}"))
+        key = str(uuid.uuid5(_DETAILS_KEYS, f"{reference}:{returned}"))
         end = time.monotonic() + deadline_seconds
         call = self._connection.payments.payments_details
         answer = self._connection.get(
@@ -309,9 +348,9 @@ class AdyenAdapter(PspAdapter):
         view = view_of(answer)
 
         def read() -> PspResult:
-            if text(view["merchantReference"]) != query.reference:
+            if text(view["merchantReference"]) != reference:
                 raise Contradiction("another reference")
-            return mapping.authorization_of(view, reference=query.reference, sent=None)
+            return mapping.authorization_of(view, reference=reference, sent=None)
 
         result = readable(read)
         if result.outcome is Outcome.UNKNOWN:

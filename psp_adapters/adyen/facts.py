@@ -14,7 +14,7 @@ from typing import Final
 
 from ledger.money import Money
 from psp_adapters.adyen import vocabulary
-from psp_adapters.adyen.mapping import money_of
+from psp_adapters.adyen.mapping import money_of, network_transaction_id_of
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspResult
 from psp_adapters.contract.payments import (
     PspOperation,
@@ -46,6 +46,8 @@ class Fact:
     reference: str
     amount: Money
     reason: str
+    network_transaction_id: str = ""
+    """Not signed, so only for the record."""
 
     @property
     def takes_effect(self) -> bool:
@@ -92,6 +94,7 @@ def fact_of(stored: StoredNotification) -> Fact | None:
         reference=stored.reference,
         amount=money_of(item["amount"]),
         reason=str(item.get("reason") or ""),
+        network_transaction_id=network_transaction_id_of(item),
     )
 
 
@@ -175,6 +178,7 @@ class _Reading:
         self._authorized = last.takes_effect and not is_reversed
         self._refusal = taken[-1] if is_reversed else last
         self._amount = self._total = last.amount
+        self._network_transaction_id = last.network_transaction_id if self._authorized else ""
         self._captured = self._is_sale and not is_reversed
         self._held = Money.zero(last.amount.currency)
         if self._authorized and not self._is_sale:
@@ -205,6 +209,7 @@ class _Reading:
             code=code,
             decline_code=decline_code,
             message=message,
+            network_transaction_id=self._network_transaction_id,
         )
 
     def _follow(self, group: Sequence[Fact]) -> None:
@@ -304,6 +309,7 @@ def _result(payment: PspPayment, shown: PspOperation) -> PspResult:
         code=shown.code,
         decline_code=shown.decline_code,
         message=shown.message,
+        network_transaction_id=shown.network_transaction_id,
     )
 
 

@@ -42,6 +42,7 @@ IN_PROGRESS: Final = "704"
 """The error code for a request whose key is in use."""
 _KEYS: Final = uuid.UUID("5a3c4b1e-5a0e-4f0e-9f7c-2f0c3d7e9b61")
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_.:-]{3,150})/([A-Z0-9]{8,64})")
+_NETWORK_ID: Final = re.compile(r"[A-Za-z0-9_ -]{1,64}")
 _SECRETS: Final = re.compile(r"\bAQE\w+[\w+/=.-]*|Bearer\s+\S+")
 _MAX_DETAIL: Final = 500
 _METADATA_MAX: Final = 20
@@ -84,7 +85,7 @@ def authorize_body(request: PspRequest, *, merchant_account: str, pre_authorize:
         "returnUrl": request.return_url or NOWHERE,
         "channel": "Web",
         "metadata": _texts_of(request),
-        **_method_of(request.token),
+        **_method_of(request),
         **_capture_of(request, pre_authorize=pre_authorize),
     }
     if not request.token.startswith(BARE_METHOD):
@@ -92,20 +93,30 @@ def authorize_body(request: PspRequest, *, merchant_account: str, pre_authorize:
     return body
 
 
-def _method_of(token: str) -> Json:
-    parts = token_parts(token)
+def _method_of(request: PspRequest) -> Json:
+    parts = token_parts(request.token)
     if parts is None:
-        return {"paymentMethod": {"type": token.removeprefix(BARE_METHOD)}}
+        return {"paymentMethod": {"type": request.token.removeprefix(BARE_METHOD)}}
     customer, stored_id = parts
     return {
         "paymentMethod": {"type": "scheme", "storedPaymentMethodId": stored_id},
         "shopperReference": customer,
-        "shopperInteraction": "ContAuth",
-        "recurringProcessingModel": "CardOnFile",
+        **_agreement_of(request),
     }
 
 
+def _agreement_of(request: PspRequest) -> Json:
+    """What the card's bank is told: the customer agrees to later payments, or agreed before."""
+    is_absent = request.off_session or request.save_for == "off_session"
+    model = {"recurringProcessingModel": vocabulary.ABSENT if is_absent else vocabulary.PRESENT}
+    if request.save_for:
+        return {**model, "shopperInteraction": "Ecommerce", "storePaymentMethod": True}
+    return {**model, "shopperInteraction": "ContAuth"}
+
+
 def _capture_of(request: PspRequest, *, pre_authorize: bool) -> Json:
+    if not request.amount:
+        return {}  # A verification of a card: nothing is held.
     if request.capture:
         return {"captureDelayHours": 0}
     options = {"manualCapture": "true"}
@@ -212,7 +223,20 @@ def authorization_of(view: Json, *, reference: str, sent: Money | None) -> PspRe
     amount = money_of(view["amount"]) if "amount" in view else sent
     if sent is not None and amount != sent:
         raise Contradiction("another amount")
-    return PspResult(outcome=outcome, psp_id=psp_id, psp_payment_id=psp_id, amount=amount)
+    return PspResult(
+        outcome=outcome,
+        psp_id=psp_id,
+        psp_payment_id=psp_id,
+        amount=amount,
+        network_transaction_id=network_transaction_id_of(view),
+    )
+
+
+def network_transaction_id_of(view: Json) -> str:
+    """The card network's id of an authorization; empty if Adyen states none, or it was masked."""
+    extra = view.get("additionalData")
+    said = extra.get("networkTxReference") if isinstance(extra, dict) else None
+    return said if isinstance(said, str) and _NETWORK_ID.fullmatch(said) else ""
 
 
 def _redirect_of(view: Json) -> str:

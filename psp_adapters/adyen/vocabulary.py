@@ -67,7 +67,7 @@ IGNORED_EVENTS: Final = {
     "VOID_PENDING_REFUND": "for terminals; the platform sends no such request",
     "AUTORESCUE": "the platform does not let Adyen repeat payments",
     "CANCEL_AUTORESCUE": "the platform does not let Adyen repeat payments",
-    "RECURRING_CONTRACT": "a stored payment method; the merchant reads it from Adyen",
+    "RECURRING_CONTRACT": "a card was stored; what is charged is the token that the merchant named",
     "ORDER_OPENED": "orders paid in parts by gift cards are not offered",
     "ORDER_CLOSED": "orders paid in parts by gift cards are not offered",
     "AUTHENTICATION": "3-D Secure alone: the payment has an event of its own",
@@ -92,7 +92,15 @@ CALL_BY_REFERENCE: Final = "cancel_authorised_payment"
 PRE_AUTHORIZATION: Final = {"authorisationType": "PreAuth"}
 """With it the amount may be increased later; some networks take a higher fee for it."""
 
+# For which later payments a card is kept, and is charged: the customer is there, or is not.
+PRESENT: Final = "CardOnFile"
+ABSENT: Final = "UnscheduledCardOnFile"
+
 _AUTHENTICATION_FAILED: Final = ("payment_intent_authentication_failure", "")
+SETUP_CODES: Final = {
+    "payment_intent_authentication_failure": "setup_intent_authentication_failure"
+}
+"""What a setup calls it, where that differs."""
 # Code and decline code of the merchant API, by Adyen's code and text of a refusal.
 REFUSALS: Final = {
     "2": ("refused", "card_declined", "generic_decline"),

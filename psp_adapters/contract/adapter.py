@@ -67,6 +67,12 @@ class Capabilities:
     the network's id of that, and takes it with later charges. None: it sets up nothing."""
     keeps_with_payment_only: bool = False
     """Whether it keeps a method only together with a first payment, so that setups are refused."""
+    releases_methods: bool = False
+    """Whether it can be told to charge a kept method no more (`release_stored`). Else a method that
+    is detached could still be charged there, and only we forbid it."""
+    tokens_are_stored: bool = False
+    """Whether each token but a bare one names a method that it keeps already. Then results name no
+    stored token, and a method that is detached has its own token released."""
     requests_three_d_secure: bool = False
     """Whether a charge can ask for 3-D Secure that the PSP would not ask for by itself."""
     purchase_details: bool = False
@@ -190,7 +196,8 @@ class PspAdapter(Protocol):
     def release_stored(self, stored_token: str, *, deadline_seconds: float) -> None:
         """Have the PSP charge a kept method (`stored_token`) no more; released before is released.
 
-        Raises PspUnavailable. An adapter whose results name stored tokens overrides it.
+        Raises PspUnavailable. Does nothing unless the adapter overrides it: with `releases_methods`
+        it must.
         """
 
     def has_card_fields(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
@@ -49,6 +50,8 @@ class SetupLookUp:
     """The PSP's id of the setup, if we know it."""
     sent_at: datetime | None = None
     """When we first sent it."""
+    returned: Mapping[str, str] = field(default_factory=dict)
+    """What the customer has just brought back from a challenge, as in `LookUp`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,7 @@ class MollieAdapter(PspAdapter):
         reusable_method_types=frozenset(METHODS),
         keeps_with_payment_only=True,
         hosted_fields=True,
+        releases_methods=True,
         disputes=True,
         settlement_reports=True,
     )

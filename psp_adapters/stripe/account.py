@@ -40,6 +40,7 @@ CAPABILITIES: Final = Capabilities(
     redirect_method_types=frozenset({"ideal"}),
     bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
     reusable_method_types=frozenset({"card"}),
+    releases_methods=True,
     requests_three_d_secure=True,
     hosted_fields=True,
     disputes=True,

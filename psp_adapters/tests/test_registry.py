@@ -18,6 +18,7 @@ from psp_adapters.registry import (
     new_adapter,
 )
 from psp_adapters.tests.adyen.conftest import Kept
+from psp_adapters.tests.guide.adapter import AcornAdapter
 
 KEY = "sk_test_registry"
 ADDRESS = "http://127.0.0.1:1"
@@ -88,14 +89,14 @@ def test_an_account_at_adyen_needs_its_name_and_what_its_look_ups_read() -> None
             new_adapter("adyen", given, livemode=False, stored=Kept())
 
 
-def test_a_psp_that_keeps_no_methods_refuses_every_setup() -> None:
-    credentials = {"api_key": "key", "merchant_account": "ShopECOM"}
-    adapter = new_adapter("adyen", credentials, livemode=False, stored=Kept())
+def test_an_adapter_that_overrides_nothing_refuses_every_setup() -> None:
+    adapter = AcornAdapter(base_url="http://127.0.0.1:1", api_key="k")
     assert adapter.capabilities.reusable_method_types == frozenset()
     asked = SetupRequest(psp_key="k", reference="r", token="pm_card_visa", usage="off_session")
     result = adapter.set_up(asked, deadline_seconds=1)
     assert (result.outcome, result.code) == (Outcome.DECLINED, REQUEST_REFUSED)
     assert adapter.look_up_setup(SetupLookUp(reference="r"), deadline_seconds=1) is None
+    adapter.close()
 
 
 def test_an_sdk_is_loaded_only_for_an_account_that_names_it() -> None:

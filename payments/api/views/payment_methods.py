@@ -59,8 +59,8 @@ class Token(Text):
     def __init__(self) -> None:
         super().__init__(
             max_length=255,
-            pattern=r"(?![0-9-]+$)[A-Za-z0-9_.\-]+",
-            rule="a token has letters, digits and _ . - only, and is not all digits",
+            pattern=r"(?![0-9-]+$)[A-Za-z0-9_./\-]+",
+            rule="a token has letters, digits and _ . - / only, and is not all digits",
             can_unset=False,
             description="Of the payment provider, such as tok_visa.",
         )

@@ -26,7 +26,7 @@ from payments.services.commands.payment_methods import (
     attach,
     locked_customer,
     prepared_method,
-    resolve_payment_method,
+    resolve_at_any_account,
 )
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
@@ -59,7 +59,7 @@ class CustomerDetails:
 def _method_to_attach(
     caller: Caller, *, payment_method: str = "", **_others: Any
 ) -> PaymentMethod | None:
-    return resolve_payment_method(caller, payment_method) if payment_method else None
+    return resolve_at_any_account(caller, payment_method) if payment_method else None
 
 
 @direct_command(prepare=_method_to_attach)

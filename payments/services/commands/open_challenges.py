@@ -24,9 +24,10 @@ from payments.services.commands.routed_methods import (
 from payments.services.commands.transaction import CommandTx
 from payments.services.idempotency.keys import Claim
 from payments.services.operations import execution
+from payments.services.psp_gateway import accounts, terms
 from payments.services.recovery import sweep as recovery_sweep
 from payments.states import IntentStatus, OperationStatus
-from psp_adapters.contract.operations import OperationKind
+from psp_adapters.contract.operations import OperationKind, PspUnavailable
 
 _BEGUN: Final = frozenset(
     {
@@ -47,7 +48,12 @@ def prepare_confirmation(
     """
     routed = bool(payment_method) and bool(rules_for(caller))
     intent = intents(caller.scope).filter(pk=intent_id).first() if routed else None
-    methods = found_methods(caller, payment_method, intent, charging=routed)
+    try:
+        methods = found_methods(caller, payment_method, intent, charging=routed)
+    except PspUnavailable:
+        # Where charges are paused anyway, that is the clearer answer.
+        terms.require_open(accounts.psp_account_of(caller.psp_account.id))
+        raise
     challenged = intents(caller.scope).filter(pk=intent_id, status=IntentStatus.REQUIRES_ACTION)
     charge_id = challenged.values_list("latest_charge_id", flat=True).first()
     if charge_id is not None:

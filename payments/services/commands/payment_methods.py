@@ -23,11 +23,12 @@ from payments.public_ids import created_at_of
 from payments.selectors.customers import customers, one_payment_method, payment_methods
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, refuse_missing
 from payments.services.callers.caller import Caller, Prepared
+from payments.services.commands.token_search import at_first_that_knows
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes.mandates import revoke_mandates
 from payments.services.psp_gateway.accounts import capabilities_of
-from payments.services.psp_gateway.stored_methods import release_at_psp
+from payments.services.psp_gateway.stored_methods import kept_token_of, release_at_psp
 from payments.services.psp_gateway.token_lookup import described_token
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import PaymentToken
@@ -75,6 +76,13 @@ def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
     return method_of_token(caller, described_token(caller, reference, param="payment_method"))
 
 
+def resolve_at_any_account(caller: Caller, reference: str) -> PaymentMethod:
+    """As `resolve_payment_method`; a token may be of any account that the merchant may use."""
+    if public_ids.decode(public_ids.PAYMENT_METHOD, reference) is not None:
+        return one_payment_method(caller.scope, reference)
+    return at_first_that_knows(caller, lambda at: resolve_payment_method(at, reference))
+
+
 def named_payment_method(
     caller: Caller, *, payment_method: str | NewMethod = "", **_others: Any
 ) -> PaymentMethod | None:
@@ -82,6 +90,15 @@ def named_payment_method(
     if isinstance(payment_method, NewMethod):
         return _unsaved_method(caller, payment_method)
     return resolve_payment_method(caller, payment_method) if payment_method else None
+
+
+def named_at_any_account(
+    caller: Caller, *, payment_method: str | NewMethod = "", **_others: Any
+) -> PaymentMethod | None:
+    """As `named_payment_method`, of any account that the merchant may use."""
+    if isinstance(payment_method, NewMethod):
+        return at_first_that_knows(caller, lambda at: _unsaved_method(at, payment_method))
+    return resolve_at_any_account(caller, payment_method) if payment_method else None
 
 
 def _unsaved_method(caller: Caller, new: NewMethod) -> PaymentMethod:
@@ -108,18 +125,22 @@ def prepared_method(prepared: Prepared) -> PaymentMethod | None:
 
 
 def _method_to_attach(caller: Caller, *, reference: str, **_others: Any) -> PaymentMethod:
-    return resolve_payment_method(caller, reference)
+    return resolve_at_any_account(caller, reference)
 
 
-def _described_alone(
-    caller: Caller, *, method_type: str, token: str, **_others: Any
-) -> PaymentToken:
-    return _described(
+def _method_alone(caller: Caller, *, method_type: str, token: str, **_others: Any) -> PaymentMethod:
+    return at_first_that_knows(
         caller,
-        method_type=method_type,
-        token=token,
-        type_param="type",
-        token_param=f"{method_type}[token]",
+        lambda at: method_of_token(
+            at,
+            _described(
+                at,
+                method_type=method_type,
+                token=token,
+                type_param="type",
+                token_param=f"{method_type}[token]",
+            ),
+        ),
     )
 
 
@@ -158,17 +179,17 @@ def _described(
     return described
 
 
-@direct_command(prepare=_described_alone)
+@direct_command(prepare=_method_alone)
 def create_payment_method(
     tx: DirectTx, *, method_type: str, token: str, details: MethodDetails
 ) -> PaymentMethod:
     """Keep a PSP's token, or a type that needs none, as a payment method, once per key.
 
-    Raises ResourceMissing (no such token) and InvalidParameter (a token of another type, or none).
+    It belongs to the account that knows the token. Raises ResourceMissing (no such token) and
+    InvalidParameter (a token of another type, or none).
     """
-    described: PaymentToken = tx.prepared.get()
-    method = method_of_token(tx.caller, described)
-    give_id(method)
+    method = prepared_method(tx.prepared)
+    assert method is not None, "it was looked up before"
     _apply(method, details)
     tx.batch.insert(method)
     return method
@@ -223,10 +244,10 @@ def attach(tx: DirectTx, resolved: PaymentMethod, customer: Customer) -> Payment
 def _release_at_psp(caller: Caller, *, method_id: UUID) -> str:
     """Have the PSP release what it keeps of an attached method; what that was."""
     method = payment_methods(caller.scope).filter(pk=method_id, customer__isnull=False).first()
-    if method is None:
-        return ""
-    release_at_psp(method)
-    return method.stored_token
+    kept = "" if method is None else kept_token_of(method)
+    if method is not None and kept:
+        release_at_psp(method, kept)
+    return kept
 
 
 @direct_command(prepare=_release_at_psp)
@@ -250,7 +271,7 @@ def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
             param="payment_method",
             code="payment_method_unexpected_state",
         )
-    if method.stored_token != released:
+    if kept_token_of(method) not in ("", released):
         raise PspUnavailable("the provider has kept it meanwhile, and must release that first")
     before = payment_method_object(method)
     method.customer_id = None

@@ -16,6 +16,7 @@ from payments.exceptions import InvalidParameter, PaymentRefused, ResourceMissin
 from payments.models import Merchant, PaymentIntent, PaymentMethod, RoutingDecision
 from payments.services.callers.caller import Caller, Prepared
 from payments.services.commands.payment_methods import NewMethod, give_id, named_payment_method
+from payments.services.commands.token_search import SharedTime, usable_account_ids
 from payments.services.psp_gateway import accounts, terms
 from payments.services.routing import decisions
 from payments.services.routing.choice import (
@@ -144,6 +145,7 @@ class _Search:
         self._caller, self._named, self._charging = caller, named, charging
         self._asked: dict[UUID, PaymentMethod | None] = {}
         self._refusals: list[PaymentRefused | PspUnavailable] = []
+        self._time = SharedTime(caller, look_ups=len(usable_account_ids(caller)))
 
     def of_rules(self, rules: Sequence[Rule], intent: PaymentIntent) -> Methods:
         """Where the token is known: first by what is known without it, then by what it is.
@@ -210,7 +212,11 @@ class _Search:
         return self._asked[account_id]
 
     def _method_at(self, account_id: UUID) -> PaymentMethod | None:
-        caller = replace(self._caller, psp_account=accounts.psp_account_of(account_id))
+        caller = replace(
+            self._caller,
+            psp_account=accounts.psp_account_of(account_id),
+            answer_by_monotonic=self._time.next_end_monotonic(),
+        )
         try:
             return named_payment_method(caller, payment_method=self._named)
         except (ResourceMissing, InvalidParameter, PspUnavailable) as refusal:

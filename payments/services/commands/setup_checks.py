@@ -5,10 +5,13 @@ A token belongs to one PSP account. A method is therefore kept for that account,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from payments.exceptions import InvalidParameter
 from payments.models import PaymentIntent, PaymentMethod, SetupIntent
+from payments.services.callers.caller import Caller
+from payments.services.commands.token_search import usable_account_ids
 from payments.services.psp_gateway import accounts
 
 _UNSUPPORTED = "setup_not_supported"
@@ -20,15 +23,17 @@ def default_types(psp_account_id: UUID) -> list[str]:
     return [each for each in able.method_types if each in able.reusable_method_types]
 
 
-def require_types(setup: SetupIntent) -> None:
-    """Refuse types of which the PSP keeps none; raises InvalidParameter."""
-    keepable = default_types(setup.psp_account_id)
-    if accounts.capabilities_of(setup.psp_account_id).keeps_with_payment_only:
-        raise InvalidParameter(
-            "The payment provider of this account keeps a payment method only together with a "
-            "first payment. Create a PaymentIntent with setup_future_usage.",
-            code=_UNSUPPORTED,
-        )
+def kept_by_setups(account_ids: Sequence[UUID]) -> list[str]:
+    """What a setup can keep at one of these accounts, those of the first one first."""
+    able = (each for each in account_ids if not _keeps_with_payment_only(each))
+    return list(dict.fromkeys(kept for each in able for kept in default_types(each)))
+
+
+def require_types(setup: SetupIntent, account_ids: Sequence[UUID]) -> None:
+    """Refuse types of which no account of the merchant keeps one; raises InvalidParameter."""
+    keepable = kept_by_setups(account_ids)
+    if not keepable and any(map(_keeps_with_payment_only, account_ids)):
+        raise _kept_with_payment_only()
     if not keepable:
         raise InvalidParameter(
             "The payment provider of this account keeps no payment methods for later payments "
@@ -46,6 +51,18 @@ def require_types(setup: SetupIntent) -> None:
         )
 
 
+def _keeps_with_payment_only(psp_account_id: UUID) -> bool:
+    return accounts.capabilities_of(psp_account_id).keeps_with_payment_only
+
+
+def _kept_with_payment_only() -> InvalidParameter:
+    return InvalidParameter(
+        "The payment provider of this account keeps a payment method only together with a "
+        "first payment. Create a PaymentIntent with setup_future_usage.",
+        code=_UNSUPPORTED,
+    )
+
+
 def require_saving(intent: PaymentIntent) -> None:
     """Refuse `setup_future_usage` of a payment whose PSP keeps nothing; raises InvalidParameter."""
     if intent.setup_future_usage and not default_types(intent.psp_account_id):
@@ -57,10 +74,12 @@ def require_saving(intent: PaymentIntent) -> None:
         )
 
 
-def require_keepable(method: PaymentMethod, setup: SetupIntent) -> None:
+def require_keepable(
+    method: PaymentMethod, setup: SetupIntent, account_ids: Sequence[UUID]
+) -> None:
     """Refuse a method that cannot be kept for the customer of the setup intent.
 
-    It was detached, is another customer's, of another PSP account, or of a type that is not
+    It was detached, is another customer's, of none of these PSP accounts, or of a type that is not
     allowed. Raises InvalidParameter.
     """
     if method.detached_at is not None:
@@ -70,10 +89,11 @@ def require_keepable(method: PaymentMethod, setup: SetupIntent) -> None:
             param="payment_method",
             code="payment_method_unexpected_state",
         )
-    if method.psp_account_id != setup.psp_account_id:
+    if method.psp_account_id not in account_ids:
         raise InvalidParameter(
             "This payment method was made with another payment provider account than this "
-            "SetupIntent uses, and cannot be charged through it. Let the customer enter it again.",
+            "SetupIntent may use, and cannot be charged through it. Let the customer enter it "
+            "again.",
             param="payment_method",
             code="payment_method_provider_mismatch",
         )
@@ -85,6 +105,8 @@ def require_keepable(method: PaymentMethod, setup: SetupIntent) -> None:
             param="payment_method",
             code="payment_intent_incompatible_payment_method",
         )
+    if _keeps_with_payment_only(method.psp_account_id):
+        raise _kept_with_payment_only()
     require_reusable(method)
     if method.customer_id is not None and method.customer_id != setup.customer_id:
         raise InvalidParameter(
@@ -93,6 +115,13 @@ def require_keepable(method: PaymentMethod, setup: SetupIntent) -> None:
             param="payment_method",
             code="payment_method_customer_mismatch",
         )
+
+
+def take_method(setup: SetupIntent, method: PaymentMethod, caller: Caller) -> None:
+    """Have the setup keep this method, at the account that made it; raises InvalidParameter."""
+    require_keepable(method, setup, usable_account_ids(caller))
+    setup.payment_method_id = method.id
+    setup.psp_account_id = method.psp_account_id
 
 
 def require_reusable(method: PaymentMethod, *, param: str = "payment_method") -> None:

@@ -29,17 +29,19 @@ from payments.services.commands.intent_details import customer_id_of
 from payments.services.commands.mandates import Acceptance, mandate_for, require_mandate
 from payments.services.commands.payment_methods import (
     NewMethod,
-    named_payment_method,
+    named_at_any_account,
     prepared_method,
 )
 from payments.services.commands.run import EarlierAttempt, setup_command
 from payments.services.commands.setup_checks import (
-    default_types,
+    kept_by_setups,
     require_keepable,
     require_return_url,
     require_types,
+    take_method,
     three_d_secure_of,
 )
+from payments.services.commands.token_search import usable_account_ids
 from payments.services.commands.transaction import CommandTx
 from payments.services.idempotency import keys
 from payments.services.outbox.events import EventDraft, events_of
@@ -80,7 +82,7 @@ def _prepare_confirmation(
     caller: Caller, *, setup_intent_id: UUID, payment_method: str | NewMethod = "", **_others: Any
 ) -> PaymentMethod | None:
     """The method named, after a look-up of an open challenge: it may have been completed."""
-    method = named_payment_method(caller, payment_method=payment_method)
+    method = named_at_any_account(caller, payment_method=payment_method)
     challenged = setup_intents(caller.scope).filter(
         pk=setup_intent_id, status=SetupStatus.REQUIRES_ACTION
     )
@@ -92,7 +94,7 @@ def _prepare_confirmation(
     return method
 
 
-@setup_command(prepare=named_payment_method)
+@setup_command(prepare=named_at_any_account)
 def create_setup_intent(
     tx: CommandTx,
     *,
@@ -124,7 +126,7 @@ def create_setup_intent(
     return _attempt(tx, setup, method or _own_method(setup), acceptance, batch)
 
 
-@setup_command(prepare=named_payment_method)
+@setup_command(prepare=named_at_any_account)
 def update_setup_intent(
     tx: CommandTx,
     *,
@@ -146,10 +148,9 @@ def update_setup_intent(
     batch = Batch()
     _apply(setup, details, tx.caller)
     if method is not None:
-        require_keepable(method, setup)
+        take_method(setup, method, tx.caller)
         if method._state.adding:
             batch.insert(method)
-        setup.payment_method_id = method.id
         if setup.status == SetupStatus.REQUIRES_PAYMENT_METHOD:
             setup.await_confirmation()
     setup.updated_at = now_utc()
@@ -185,7 +186,7 @@ def confirm_setup_intent(
     chosen = method or _own_method(setup)
     if at_challenge:
         # Refused before the challenge is given up.
-        require_keepable(chosen, setup)
+        require_keepable(chosen, setup, usable_account_ids(tx.caller))
         require_mandate(chosen, acceptance)
         _withdraw_open(setup, batch)
     if chosen._state.adding:
@@ -240,7 +241,7 @@ def new_setup(
         livemode=caller.livemode,
         psp_account_id=caller.psp_account.id,
         usage=usage,
-        payment_method_types=default_types(caller.psp_account.id),
+        payment_method_types=kept_by_setups(usable_account_ids(caller)),
         idempotency_key=caller.idempotency_key,
         created_at=created_at,
         updated_at=created_at,
@@ -248,8 +249,7 @@ def new_setup(
     setup.client_secret = f"{setup.public_id}{public_ids.CLIENT_HALF}{secrets.token_urlsafe(18)}"
     _apply(setup, details, caller)
     if method is not None:
-        require_keepable(method, setup)
-        setup.payment_method_id = method.id
+        take_method(setup, method, caller)
         setup.await_confirmation()
     return setup
 
@@ -267,7 +267,7 @@ def _apply(setup: SetupIntent, details: SetupDetails, caller: Caller) -> None:
     if details.payment_method_types is not None:
         setup.payment_method_types = details.payment_method_types
         setup.automatic_payment_methods = None
-    require_types(setup)
+    require_types(setup, usable_account_ids(caller))
     if details.automatic_payment_methods is not None:
         enabled = details.automatic_payment_methods["enabled"]
         always = {"allow_redirects": "always"} if enabled else {}
@@ -285,7 +285,7 @@ def _attempt(
     batch: Batch,
 ) -> SetupAttempt:
     """Write the attempt, the started setup intent and everything that the batch holds."""
-    require_keepable(method, setup)
+    take_method(setup, method, tx.caller)
     require_return_url(method, setup)
     three_d_secure = three_d_secure_of(setup, method)
     if setup.status == SetupStatus.PROCESSING:
@@ -316,7 +316,6 @@ def _attempt(
         created_at=created_at,
     )
     setup.start()
-    setup.payment_method_id = method.id
     setup.latest_attempt_id = attempt.id
     setup.next_action_url = ""
     setup.updated_at = now_utc()

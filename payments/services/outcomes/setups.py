@@ -33,8 +33,8 @@ from psp_adapters.contract.operations import REQUEST_REFUSED, Outcome
 from psp_adapters.contract.setups import SetupResult
 
 SETUP_FIELDS: Final = (
-    *("status", "payment_method", "customer", "latest_attempt_id", "mandate_id"),
-    "next_action_url",
+    *("status", "psp_account", "payment_method", "customer", "latest_attempt_id"),
+    *("mandate_id", "next_action_url"),
     *("last_setup_error", "cancellation_reason", "canceled_at", "event_seq", "updated_at"),
 )
 ATTEMPT_FIELDS: Final = (

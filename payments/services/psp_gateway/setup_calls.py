@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from ledger.database.statements import release_connection
@@ -60,14 +61,20 @@ def send(attempt: SetupAttempt, *, retry_until: float | None = None) -> SetupRes
     )
 
 
-def look_up(attempt: SetupAttempt) -> SetupResult | None:
+def look_up(
+    attempt: SetupAttempt, *, returned: Mapping[str, str] | None = None
+) -> SetupResult | None:
     """The attempt's present result at the PSP. Returns None if it has none of it (yet).
 
-    Raises PspUnavailable or CallRefused. Holds no pooled database connection meanwhile.
+    `returned` is what a customer brought back from a challenge. Raises PspUnavailable or
+    CallRefused. Holds no pooled database connection meanwhile.
     """
     account = identity_of(attempt.psp_account_id)
     query = SetupLookUp(
-        reference=attempt.public_id, psp_id=attempt.psp_id, sent_at=attempt.created_at
+        reference=attempt.public_id,
+        psp_id=attempt.psp_id,
+        sent_at=attempt.created_at,
+        returned=returned or {},
     )
     try:
         adapter = adapter_of(account)

@@ -9,17 +9,37 @@ from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import PspUnavailable
 
 
-def release_at_psp(method: PaymentMethod) -> None:
-    """Release what the PSP keeps of the method, if anything; to be repeated until it is detached.
+def kept_token_of(method: PaymentMethod) -> str:
+    """What the PSP must release of an attached method first; empty if that is nothing.
+
+    At a PSP where the token names what is kept, that stays while another method of the customer is
+    charged by it too: a card that was entered again has the same token there.
+    """
+    can = accounts.capabilities_of(method.psp_account_id)
+    if not can.releases_methods or method.customer_id is None:
+        return ""
+    if not can.tokens_are_stored:
+        return method.stored_token
+    token = method.charged_token
+    others = PaymentMethod.objects.filter(
+        merchant_id=method.merchant_id,
+        customer_id=method.customer_id,
+        psp_account_id=method.psp_account_id,
+        token=token,
+    )
+    is_needed = can.bare_token(token) is not None or others.exclude(pk=method.pk).exists()
+    return "" if is_needed else token
+
+
+def release_at_psp(method: PaymentMethod, token: str) -> None:
+    """Release what the PSP keeps of the method (`token`); to be repeated until it is detached.
 
     Called outside transactions; gives the database connection back first. Raises PspUnavailable:
     the PSP may have released it all the same.
     """
-    if not method.stored_token:
-        return
 
     def release(adapter: PspAdapter, deadline_seconds: float) -> bool:
-        adapter.release_stored(method.stored_token, deadline_seconds=deadline_seconds)
+        adapter.release_stored(token, deadline_seconds=deadline_seconds)
         return True
 
     try:

@@ -6,6 +6,8 @@ minute; after that it counts as not made. If it arrives later all the same, noth
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -26,9 +28,12 @@ from payments.services.psp_gateway.bulkhead import bulkhead_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.sending import CALL_DEADLINE_SECONDS
 from payments.services.recovery.resolution import REPEAT_WITHIN_SECONDS
+from payments.services.recovery.sweep import hand_over
 from payments.states import CaseKind, SetupAttemptStatus
 from psp_adapters.contract.operations import Outcome, PspUnavailable
 from psp_adapters.contract.setups import SetupResult
+
+logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:recovery"
 SWEEP_LIMIT: Final = 50
@@ -47,19 +52,40 @@ def resolve_due_setups(*, limit: int = SWEEP_LIMIT) -> int:
 
     Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """
-    return run_sweep(QUEUE, partial(_resolve, actor=ACTOR), most=limit, seconds=SWEEP_SECONDS)
+    return run_sweep(QUEUE, _resolve_due, most=limit, seconds=SWEEP_SECONDS)
 
 
-def resolve_setup(attempt_id: UUID, *, actor: str) -> bool:
-    """Find out the outcome of one attempt now; False if a worker holds it or it is closed."""
+def _resolve_due(attempt: SetupAttempt) -> Handled:
+    try:
+        return _resolve(attempt, actor=ACTOR)
+    except Exception as error:
+        logger.exception("setup %s could not be resolved", attempt.id)
+        result = _unknown(f"{type(error).__name__}: {error}")
+        caller = callers.for_setup(attempt, ACTOR)
+        record_setup(attempt=attempt, result=result, caller=caller, was_accepted=lambda: True)
+        _open_case_if_old(attempt, result.detail)
+        return Handled.NOT_ASKED
+
+
+def resolve_setup(
+    attempt_id: UUID, *, actor: str, returned: Mapping[str, str] | None = None
+) -> bool:
+    """Find out the outcome of one attempt now; False if a worker holds it or it is closed.
+
+    `returned` is what a customer brought back from a challenge, for the PSP.
+    """
     attempt = QUEUE.take_row(attempt_id)
     if attempt is not None:
-        _resolve(attempt, actor=actor)
+        _resolve(attempt, actor=actor, returned=returned)
     return attempt is not None
 
 
 def resolve_setup_within(
-    attempt_id: UUID, *, actor: str, answer_by_monotonic: float | None
+    attempt_id: UUID,
+    *,
+    actor: str,
+    answer_by_monotonic: float | None,
+    returned: Mapping[str, str] | None = None,
 ) -> None:
     """Resolve it for a request, which waits until then at most; the look-up goes on after that.
 
@@ -67,17 +93,26 @@ def resolve_setup_within(
     """
     attempt = SetupAttempt.objects.only("id", "psp_account_id").get(pk=attempt_id)
     bulkhead = bulkhead_of(accounts.identity_of(attempt.psp_account_id).code)
-    resolve = partial(resolve_setup, attempt_id, actor=actor)
+    resolve: Callable[[], object] = partial(resolve_setup, attempt_id, actor=actor)
+    if returned and accounts.capabilities_of(attempt.psp_account_id).completes_with_returned:
+        resolve = partial(
+            hand_over,
+            partial(resolve_setup, attempt_id, actor=actor, returned=returned),
+            SetupAttempt.objects.filter(pk=attempt_id),
+            answer_by_monotonic,
+        )
     bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
 
 
-def _resolve(attempt: SetupAttempt, *, actor: str) -> Handled:
+def _resolve(
+    attempt: SetupAttempt, *, actor: str, returned: Mapping[str, str] | None = None
+) -> Handled:
     """Ask the PSP and record what it says; the lease is ours."""
     caller = callers.for_setup(attempt, actor)
     connection.close()
     handled = Handled.ANSWERED
     try:
-        result = _find_out(attempt)
+        result = _find_out(attempt, returned)
     except (PspUnavailable, CallRefused) as error:
         handled = Handled.NO_ANSWER
         retry_after_seconds = error.retry_after_seconds if isinstance(error, CallRefused) else None
@@ -90,12 +125,16 @@ def _resolve(attempt: SetupAttempt, *, actor: str) -> Handled:
     return handled
 
 
-def _find_out(attempt: SetupAttempt) -> SetupResult:
+def _find_out(attempt: SetupAttempt, returned: Mapping[str, str] | None) -> SetupResult:
     """Look up or repeat the attempt; UNKNOWN at worst. Raises PspUnavailable or CallRefused."""
-    found = setup_calls.look_up(attempt)
+    found = setup_calls.look_up(attempt, returned=returned)
     if found is not None:
         return found
+    account = accounts.identity_of(attempt.psp_account_id)
+    able = accounts.adapter_of(account).capabilities
     if attempt.status == SetupAttemptStatus.REQUIRES_ACTION:
+        if able.states_results_by_notification:
+            return SetupResult(outcome=Outcome.REQUIRES_ACTION)  # The customer is still away.
         return _unknown("the provider no longer finds a setup that it had accepted")
     age_seconds = (now_utc() - attempt.created_at).total_seconds()
     if age_seconds < REPEAT_WITHIN_SECONDS:
@@ -106,9 +145,8 @@ def _find_out(attempt: SetupAttempt) -> SetupResult:
         if repeated.outcome is Outcome.DECLINED and not repeated.psp_id:
             return _unknown(f"the repeat was refused: {repeated.detail}")
         return repeated
-    account = accounts.identity_of(attempt.psp_account_id)
-    lag_seconds = accounts.adapter_of(account).capabilities.consistency_lag_seconds
-    if age_seconds < REPEAT_WITHIN_SECONDS + CALL_DEADLINE_SECONDS + lag_seconds:
+    unseen_seconds = CALL_DEADLINE_SECONDS + able.consistency_lag_seconds
+    if age_seconds < REPEAT_WITHIN_SECONDS + unseen_seconds:
         return _unknown("not found; it may be there unseen")
     return SetupResult(outcome=Outcome.NOT_SENT, detail="the provider does not have it")
 

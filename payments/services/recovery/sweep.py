@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from ledger.database.statements import Batch
 from payments.clock import now_utc
@@ -110,16 +111,21 @@ def resolve_within(
     bulkhead = bulkhead_of(accounts.identity_of(operation.psp_account_id).code)
     resolve: Callable[[], object] = partial(resolve_operation, operation_id, actor=actor)
     if returned and accounts.capabilities_of(operation.psp_account_id).completes_with_returned:
-        resolve = partial(_hand_over, operation_id, actor, returned, answer_by_monotonic)
+        resolve = partial(
+            hand_over,
+            partial(resolve_operation, operation_id, actor=actor, returned=returned),
+            Operation.objects.filter(pk=operation_id),
+            answer_by_monotonic,
+        )
     bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
 
 
-def _hand_over(
-    operation_id: UUID, actor: str, returned: Mapping[str, str], until_monotonic: float | None
+def hand_over(
+    resolve: Callable[[], bool], row: QuerySet[Any], until_monotonic: float | None
 ) -> None:
-    """Resolve it with what a customer brought back, which comes once: a lease is waited for."""
-    while not resolve_operation(operation_id, actor=actor, returned=returned):
-        is_open = Operation.objects.filter(pk=operation_id, closed_at__isnull=True).exists()
+    """Resolve a row with what a customer brought back, which comes once: a lease is waited for."""
+    while not resolve():
+        is_open = row.filter(closed_at__isnull=True).exists()
         connection.close()
         if not is_open or until_monotonic is None or time.monotonic() >= until_monotonic:
             return

@@ -9,17 +9,22 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 from django.test import Client
 
 from payments.clock import now_utc
-from payments.models import Case, Operation, PspNotification
+from payments.models import Case, Operation, PaymentMethod, PspNotification, SetupAttempt
 from payments.services.callers.caller import Answer
 from payments.services.psp_gateway.credentials import seal_credentials
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_notifications import processing
+from payments.services.recovery.setups import resolve_due_setups
 from payments.services.verification.rebuild import differences
+from payments.tests.recovery.test_setups import end_leases as end_setup_leases
+from payments.tests.support.api_client import api_of
 from payments.tests.support.crashes import STEPS, crash
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory
 from payments.tests.support.money_moves import end_leases
@@ -37,6 +42,8 @@ from psp_adapters.tests.support.adyen_face import (
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 GOOD = "shopper-1/GOODCARD00000001"
+SETUPS = "/v1/setup_intents"
+PAYMENTS = "/v1/payment_intents"
 PATHS = {
     "capture": "POST /payments/[^/]+/captures",
     "cancel": "POST /payments/[^/]+/cancels",
@@ -294,3 +301,71 @@ def test_a_cancellation_at_a_challenge_ends_the_payment(adyen: AdyenShop) -> Non
     assert kinds(adyen) == []
     assert not Case.objects.exists()
     assert list(differences()) == []
+
+
+def kept_card(adyen: AdyenShop, token: str, **more: Any) -> dict[str, Any]:
+    """The setup intent, confirmed as it is created."""
+    method = {"payment_method_data": {"type": "card", "card": {"token": token}}}
+    given = {**method, "confirm": True, "return_url": "https://shop.example/"}
+    made: dict[str, Any] = api_of(adyen).post(SETUPS, **given, **more).body
+    return made
+
+
+def test_a_card_is_kept_charged_off_session_and_deleted_when_its_last_method_is_detached(
+    adyen: AdyenShop,
+) -> None:
+    api = api_of(adyen)
+    customer = api.post("/v1/customers").body["id"]
+    first, second = (kept_card(adyen, GOOD, customer=customer)["payment_method"] for _ in range(2))
+    assert len(adyen.sent) == 2
+    adyen.deliver()
+    assert {each.status for each in PspNotification.objects.all()} == {"processed"}
+    paid = {"amount": 1000, "currency": "eur", "customer": customer, "off_session": True}
+    charged = api.post(PAYMENTS, **paid, payment_method=first, confirm=True)
+    assert charged.body["status"] == "succeeded"
+    network_id = PaymentMethod.objects.order_by("id")[0].network_transaction_id
+    assert Operation.objects.get().network_transaction_id == network_id != ""
+
+    assert api.post(f"/v1/payment_methods/{first}/detach").status == 200
+    assert adyen.face.cards.deleted == set(), "the other method is charged by the same token"
+    adyen.face.drop_next("DELETE .*", after=False)
+    doubt = api.post(f"/v1/payment_methods/{second}/detach", key="detach")
+    assert (doubt.status, doubt.error["code"]) == (503, "service_unavailable")
+    assert api.get(f"/v1/payment_methods/{second}").body["customer"] == customer
+    assert api.post(f"/v1/payment_methods/{second}/detach", key="detach").status == 200
+    assert adyen.face.cards.deleted == {("shopper-1", "GOODCARD00000001")}
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_the_challenge_of_a_setup_waits_for_the_customer_and_is_given_up_after_a_day(
+    adyen: AdyenShop, owner_cursor: psycopg.Cursor[Any], comes_back: bool
+) -> None:
+    opened = kept_card(adyen, "shopper-1/CHALLENGED000001")
+    assert opened["status"] == "requires_action"
+    end_setup_leases(owner_cursor, age_seconds=0 if comes_back else 25 * 3600)
+    assert resolve_due_setups() == 1
+    shown = api_of(adyen).get(f"{SETUPS}/{opened['id']}").body
+    if not comes_back:
+        assert shown["status"] == "requires_payment_method"
+        assert shown["last_setup_error"]["code"] == "setup_intent_authentication_failure"
+    else:
+        assert shown["status"] == "requires_action"
+        view = adyen.psp.complete_challenge(opened["next_action"]["redirect_to_url"]["url"])
+        attempt = SetupAttempt.objects.get()
+        rows = SetupAttempt.objects.filter(pk=attempt.pk)
+        rows.update(lease_until=now_utc() + timedelta(seconds=1))
+        path = attempt.return_url.partition("/return/")[2]
+        answer = Client().get(f"/return/{path}&redirectResult={view['id']}")
+        assert "redirect_status=succeeded" in answer.headers["Location"]
+        adyen.deliver()
+    assert not Case.objects.exists()
+    assert list(differences()) == []
+
+
+def test_a_setup_whose_answer_is_lost_is_known_by_its_notification(adyen: AdyenShop) -> None:
+    adyen.face.drop_next("POST /payments", after=True)
+    setup = kept_card(adyen, GOOD)
+    assert setup["status"] == "processing"
+    adyen.deliver()
+    assert api_of(adyen).get(f"{SETUPS}/{setup['id']}").body["status"] == "succeeded"
+    assert [path for method, path, _ in adyen.face.calls if method == "POST"] == ["/payments"]

@@ -10,9 +10,11 @@ from ledger.money import Money
 from psp_adapters.adyen import vocabulary
 from psp_adapters.adyen.adapter import RETURNED, AdyenAdapter
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspUnavailable
+from psp_adapters.contract.setups import SetupRequest, SetupResult
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.suites.contract_suite import AdapterContract, make_request, send, settled
 from psp_adapters.tests.suites.fault_suite import FaultContract
+from psp_adapters.tests.suites.setup_suite import SetupContract
 from psp_adapters.tests.support.adyen_face import ACCOUNT, API_KEY, AdyenFace
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
@@ -29,11 +31,12 @@ PATHS = {
 }
 
 
-class TestAdyenContract(AdapterContract, FaultContract):
+class TestAdyenContract(AdapterContract, FaultContract, SetupContract):
     good_token = GOOD
     declined_token = "shopper-1/DECLINED00000001"
     challenged_token = CHALLENGED
     unknown_token = "shopper-1/UNKNOWN000000001"
+    declined_setup_token = declined_token
     cannot = {
         "until_when_it_holds": "Adyen does not say when a hold ends",
         "without_money_says_so[challenged": "a payment at a challenge has no id at Adyen yet",
@@ -42,8 +45,8 @@ class TestAdyenContract(AdapterContract, FaultContract):
     }
 
     @pytest.fixture(autouse=True)
-    def _face(self, face: AdyenFace, kept: Kept) -> Iterator[None]:
-        self.face, self.kept = face, kept
+    def _face(self, face: AdyenFace, kept: Kept, sandbox: SandboxProcess) -> Iterator[None]:
+        self.face, self.kept, self.sandbox = face, kept, sandbox
         self.others: list[AdyenAdapter] = []
         yield
         for other in self.others:
@@ -51,6 +54,12 @@ class TestAdyenContract(AdapterContract, FaultContract):
 
     def drop_answer(self, kind: str, order_id: str, *, after: bool) -> None:
         self.face.drop_next(PATHS[kind], after=after)
+
+    def drop_setup(self, asked: SetupRequest, *, after: bool) -> None:
+        self.face.drop_next(PATHS["authorize"], after=after)
+
+    def answer_setup_challenge(self, opened: SetupResult) -> dict[str, str]:
+        return {RETURNED: self.sandbox.complete_challenge(opened.redirect_url)["id"]}
 
     def adapter_of(self, *, base_url: str = "", api_key: str = "") -> AdyenAdapter:
         other = AdyenAdapter(

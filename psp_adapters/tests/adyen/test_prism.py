@@ -12,9 +12,11 @@ from ledger.money import Money
 from psp_adapters.adyen.adapter import RETURNED, AdyenAdapter
 from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
+from psp_adapters.contract.setups import SetupLookUp
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.adyen.test_adapter import BACK, CHALLENGED, GOOD
 from psp_adapters.tests.suites.contract_suite import make_request, send, settled
+from psp_adapters.tests.suites.setup_suite import ask
 from psp_adapters.tests.support.adyen_documents import document_path
 from psp_adapters.tests.support.adyen_face import ACCOUNT, API_KEY, HMAC_KEY, AdyenFace
 from psp_adapters.tests.support.prism_process import prism
@@ -98,6 +100,29 @@ def test_every_request_and_answer_of_a_payments_life_is_as_adyen_specifies(
         return_url=BACK,
     )
     assert send(checked, ideal).outcome is Outcome.REQUIRES_ACTION
+
+
+def test_every_request_and_answer_of_a_stored_cards_life_is_as_adyen_specifies(
+    checked: AdyenAdapter, sandbox: SandboxProcess, order_id: str
+) -> None:
+    kept = checked.set_up(ask(GOOD, three_d_secure="any"), deadline_seconds=10)
+    assert (kept.outcome, bool(kept.network_transaction_id)) == (Outcome.SUCCEEDED, True)
+    asked = ask(CHALLENGED, usage="on_session")
+    opened = checked.set_up(asked, deadline_seconds=10)
+    assert opened.outcome is Outcome.REQUIRES_ACTION
+    returned = {RETURNED: sandbox.complete_challenge(opened.redirect_url)["id"]}
+    query = SetupLookUp(reference=asked.reference, returned=returned)
+    completed = checked.look_up_setup(query, deadline_seconds=10)
+    assert completed is not None
+    assert completed.outcome is Outcome.SUCCEEDED
+    for terms in ({"save_for": "off_session"}, {"off_session": True}):
+        charge = make_request(
+            K.AUTHORIZE, order_id=order_id, token=GOOD, return_url=BACK, capture=True, **terms
+        )
+        assert send(checked, charge).outcome is Outcome.SUCCEEDED
+    checked.release_stored(GOOD, deadline_seconds=10)
+    refused = send(checked, make_request(K.AUTHORIZE, order_id=order_id, token=GOOD))
+    assert refused.outcome is Outcome.DECLINED
 
 
 def test_adyens_own_example_answers_are_read_and_a_wrong_request_is_refused(kept: Kept) -> None:

@@ -47,8 +47,9 @@ class TestSandboxContract(AdapterContract, FaultContract, SetupContract, Dispute
         fault = {"drop_after" if after else "drop_before": 1}
         self.sandbox.script(fault, reference=asked.reference, kind="setup")
 
-    def answer_setup_challenge(self, opened: SetupResult) -> None:
+    def answer_setup_challenge(self, opened: SetupResult) -> dict[str, str]:
         self.sandbox.complete_challenge(opened.redirect_url)
+        return {}
 
     def adapter_of(self, *, base_url: str = "", api_key: str = "") -> SandboxAdapter:
         other = SandboxAdapter(

@@ -71,8 +71,9 @@ class TestStripeContract(AdapterContract, FaultContract, SetupContract):
     def drop_setup(self, asked: SetupRequest, *, after: bool) -> None:
         self.localstripe.proxy.drop_next("POST /v1/setup_intents", after=after)
 
-    def answer_setup_challenge(self, opened: SetupResult) -> None:
+    def answer_setup_challenge(self, opened: SetupResult) -> dict[str, str]:
         self.localstripe.call("POST", f"/v1/setup_intents/{opened.psp_id}/confirm")
+        return {}
 
     def adapter_of(self, *, base_url: str = "", api_key: str = "") -> StripeAdapter:
         other = StripeAdapter(

@@ -6,6 +6,7 @@ Subclass `SetupContract` beside `AdapterContract`, with the same description of 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -36,8 +37,13 @@ def ask(token: str, **more: Any) -> SetupRequest:
     return SetupRequest(psp_key=reference, reference=reference, token=token, **more)
 
 
-def found(adapter: PspAdapter, asked: SetupRequest, psp_id: str = "") -> SetupResult | None:
-    query = SetupLookUp(reference=asked.reference, psp_id=psp_id)
+def found(
+    adapter: PspAdapter,
+    asked: SetupRequest,
+    psp_id: str = "",
+    returned: Mapping[str, str] | None = None,
+) -> SetupResult | None:
+    query = SetupLookUp(reference=asked.reference, psp_id=psp_id, returned=returned or {})
     return adapter.look_up_setup(query, deadline_seconds=DEADLINE_SECONDS)
 
 
@@ -50,8 +56,8 @@ class SetupContract(PspUnderTest):
         """Break the connection of this setup's request, after the PSP acted or before."""
         raise NotImplementedError
 
-    def answer_setup_challenge(self, opened: SetupResult) -> None:
-        """Complete the challenge of a setup as the customer would."""
+    def answer_setup_challenge(self, opened: SetupResult) -> Mapping[str, str]:
+        """Complete the challenge of a setup as the customer would; what that one brings back."""
         raise NotImplementedError
 
     def set_up(self, adapter: PspAdapter, asked: SetupRequest) -> SetupResult:
@@ -143,8 +149,8 @@ class SetupContract(PspUnderTest):
         assert opened.outcome is Outcome.REQUIRES_ACTION
         assert opened.redirect_url.startswith("http")
         assert opened.stored_token == ""
-        self.answer_setup_challenge(opened)
-        shown = found(adapter, asked, psp_id=opened.psp_id)
+        returned = self.answer_setup_challenge(opened)
+        shown = found(adapter, asked, psp_id=opened.psp_id, returned=returned)
         assert shown is not None
         assert shown.outcome is Outcome.SUCCEEDED
 
@@ -166,7 +172,17 @@ class SetupContract(PspUnderTest):
         result = adapter.set_up(ask(self.good_token), deadline_seconds=0)
         assert result.outcome is Outcome.NOT_SENT
 
-    def test_a_method_is_released_once_and_again(self, adapter: PspAdapter) -> None:
+    def test_a_released_method_is_charged_no_more_and_may_be_released_again(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
         kept = self.set_up(adapter, ask(self.good_token))
-        for _ in range(2):
-            adapter.release_stored(kept.stored_token, deadline_seconds=DEADLINE_SECONDS)
+        assert self.charge_later(adapter, order_id, kept).outcome is Outcome.SUCCEEDED
+        if not adapter.capabilities.releases_methods:
+            pytest.skip("the PSP releases no methods")
+        token = self.good_token if adapter.capabilities.tokens_are_stored else kept.stored_token
+        assert token
+        for time_of in ("first", "second"):
+            adapter.release_stored(token, deadline_seconds=DEADLINE_SECONDS)
+            refused = self.charge_later(adapter, f"{order_id}-{time_of}", kept)
+            assert refused.outcome is Outcome.DECLINED, time_of
+            assert refused.amount is None

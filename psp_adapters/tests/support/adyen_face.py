@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from ledger.money import Money
 from psp_adapters.adyen import vocabulary
@@ -30,7 +30,9 @@ from psp_adapters.contract.operations import (
     PspRequest,
     PspResult,
 )
+from psp_adapters.contract.setups import SetupLookUp, SetupResult
 from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.tests.support.adyen_cards import StoredCards, account_of, verification_of
 from psp_adapters.tests.support.adyen_disputes_face import PREFIX, DisputesFace
 
 K = OperationKind
@@ -38,11 +40,6 @@ API_KEY = "a-key-of-the-face"
 ACCOUNT = "FaceMerchantECOM"
 HMAC_KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 """The key that Adyen's libraries publish with their test vector."""
-STORED_CARDS = {
-    "GOODCARD00000001": "pm_card_visa",
-    "DECLINED00000001": "pm_card_visa_chargeDeclined",
-    "CHALLENGED000001": "pm_card_threeDSecure2Required",
-}
 _REFUSALS = {
     decline: (number, said) for number, (said, _, decline) in reversed(vocabulary.REFUSALS.items())
 }
@@ -73,6 +70,7 @@ class _Payment:
 class AdyenFace:
     def __init__(self, sandbox: SandboxAdapter) -> None:
         self._sandbox = sandbox
+        self.cards = StoredCards()
         self._lock = threading.RLock()
         self._answers: dict[str, Answer] = {}
         self._payments: dict[str, _Payment] = {}
@@ -130,10 +128,9 @@ class AdyenFace:
         return None if drop else answer
 
     def _execute(self, method: str, path: str, target: str, body: Json, key: str) -> Answer:
-        if (method, path) == ("GET", "/storedPaymentMethods"):
-            return self._stored_methods(parse_qs(urlsplit(target).query))
-        named = body.get("merchantAccount", body.get("merchantAccountCode", ACCOUNT))
-        if named != ACCOUNT:
+        if path.startswith("/storedPaymentMethods"):
+            return self._stored_methods(method, path, target)
+        if body.get("merchantAccount", body.get("merchantAccountCode", ACCOUNT)) != ACCOUNT:
             return _error(403, "901", "security", "Invalid Merchant Account")
         if path.startswith(f"{PREFIX}/"):
             return Answer(*self.disputes.answer(path.removeprefix(f"{PREFIX}/"), body, key))
@@ -150,11 +147,13 @@ class AdyenFace:
 
     def _pay(self, body: Json, key: str) -> Answer:
         method = body["paymentMethod"]
-        token = STORED_CARDS.get(method.get("storedPaymentMethodId", ""))
-        if method["type"] == "ideal":
-            token = "pm_ideal_success"
+        is_card = method["type"] == "scheme"
+        token = self.cards.token_of(body) if is_card else "pm_ideal_success"
         if token is None:
             return _error(422, "800", "validation", "Contract not found")
+        if body["amount"]["value"] == 0:
+            asked = verification_of(body, key=key, token=token)
+            return self._answered(self._sandbox.set_up(asked, deadline_seconds=5), body)
         attempt = body.get("authenticationData", {}).get("attemptAuthentication")
         if body.get("captureDelayHours") == 0:
             self.sales.add(body["reference"])
@@ -168,12 +167,16 @@ class AdyenFace:
             capture=body.get("captureDelayHours") == 0,
             challenge_allowed=attempt != "never",
             return_url=body["returnUrl"],
+            **(self.cards.terms_of(body) if is_card else {}),
         )
-        result = self._sandbox.authorize(request, deadline_seconds=5)
+        return self._answered(self._sandbox.authorize(request, deadline_seconds=5), body)
+
+    def _answered(self, result: PspResult | SetupResult, body: Json) -> Answer:
         if result.code == REQUEST_REFUSED:
             return _error(422, "100", "validation", result.detail)
         if result.outcome is Outcome.REQUIRES_ACTION:
-            self._challenges[result.psp_payment_id] = body
+            is_payment = isinstance(result, PspResult)
+            self._challenges[result.psp_payment_id if is_payment else result.psp_id] = body
             return Answer(200, {"resultCode": "RedirectShopper", "action": _redirect(result)})
         return self._decided(result, body)
 
@@ -183,21 +186,30 @@ class AdyenFace:
         if sandbox_id in self._completed:
             return self._completed[sandbox_id]
         order = self._challenges[sandbox_id]
-        query = LookUp(kind=K.AUTHORIZE, reference=order["reference"], psp_id=sandbox_id)
-        result = self._sandbox.look_up(query, deadline_seconds=5)
+        named = {"reference": order["reference"], "psp_id": sandbox_id}
+        result: PspResult | SetupResult | None
+        if order["amount"]["value"] == 0:
+            result = self._sandbox.look_up_setup(SetupLookUp(**named), deadline_seconds=5)
+        else:
+            query = LookUp(kind=K.AUTHORIZE, **named)
+            result = self._sandbox.look_up(query, deadline_seconds=5)
         assert result is not None
         self._completed[sandbox_id] = self._decided(result, order)
         return self._completed[sandbox_id]
 
-    def _decided(self, result: PspResult, order: Json) -> Answer:
+    def _decided(self, result: PspResult | SetupResult, order: Json) -> Answer:
         psp_id, reference, amount = new_id(), order["reference"], order["amount"]
         answer: Json = {"pspReference": psp_id, "merchantReference": reference}
         if result.outcome is Outcome.SUCCEEDED:
-            self._payments[psp_id] = _Payment(result.psp_payment_id, reference, _money(amount))
-            self.state(vocabulary.AUTHORIZED, psp_id=psp_id, reference=reference, amount=amount)
+            if isinstance(result, PspResult):
+                self._payments[psp_id] = _Payment(result.psp_payment_id, reference, _money(amount))
+            extra = self.cards.keep(order, result.network_transaction_id)
+            named: Json = {"psp_id": psp_id, "reference": reference, "amount": amount}
+            self.state(vocabulary.AUTHORIZED, **named, extra=extra)
+            answer |= {"additionalData": extra} if extra else {}
             return Answer(200, {**answer, "resultCode": "Authorised", "amount": amount})
         decline = result.decline_code
-        if result.code == "payment_intent_authentication_failure":
+        if result.code.endswith("_intent_authentication_failure"):
             number, said = "11", "3d not authenticated"
         else:
             number, said = _REFUSALS.get(decline, _REFUSALS["generic_decline"])
@@ -268,13 +280,14 @@ class AdyenFace:
         )
         return Answer(201, {**body, "pspReference": psp_id, "status": "received"})
 
-    def _stored_methods(self, query: dict[str, list[str]]) -> Answer:
-        customer = query["shopperReference"][0]
-        assert query["merchantAccount"] == [ACCOUNT]
-        card = {"type": "scheme", "brand": "visa", "lastFour": "4242"}
-        expiry = {"expiryMonth": "03", "expiryYear": "30", "alias": "H1234567890123456"}
-        methods = [{"id": each, **card, **expiry} for each in STORED_CARDS]
-        return Answer(200, {"shopperReference": customer, "storedPaymentMethods": methods})
+    def _stored_methods(self, method: str, path: str, target: str) -> Answer:
+        assert account_of(target) == ACCOUNT
+        stored_id = path.removeprefix("/storedPaymentMethods").strip("/")
+        if method == "GET" and not stored_id:
+            return Answer(200, self.cards.list_of(target))
+        if method == "DELETE" and self.cards.delete(stored_id, target):
+            return Answer(204, None)
+        return _error(422, "803", "validation", "PaymentDetail not found")
 
     def open_dispute(self, opened: Json) -> str:
         """Have a dispute that the sandbox PSP opened stated; its id here."""
@@ -340,7 +353,7 @@ def new_id() -> str:
     return base64.b32encode(uuid.uuid4().bytes).decode()[:16]
 
 
-def _redirect(result: PspResult) -> Json:
+def _redirect(result: PspResult | SetupResult) -> Json:
     action = {"type": "redirect", "method": "GET", "paymentMethodType": "scheme"}
     return {**action, "url": result.redirect_url}
 
@@ -370,7 +383,7 @@ def _handler_of(face: AdyenFace) -> type[BaseHTTPRequestHandler]:
             if answer is None:
                 self.close_connection = True
                 return
-            content = json.dumps(answer.body).encode()
+            content = b"" if answer.body is None else json.dumps(answer.body).encode()
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -379,7 +392,7 @@ def _handler_of(face: AdyenFace) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = _serve
+        do_GET = do_POST = do_DELETE = _serve
 
         def log_message(self, *_: Any) -> None:
             pass

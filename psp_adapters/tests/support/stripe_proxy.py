@@ -4,7 +4,7 @@ localstripe ignores idempotency keys. Here one key has one effect, as Stripe doc
 answered from memory, with other parameters refused, and refused while the first is under way.
 Parameters that localstripe does not know are left out, and their documented effect is added to its
 answers where a test needs it: notes stored by a capture, amounts captured, the address of a
-challenge, the filter of a list by time.
+challenge, the filter of a list by time, the refusal of a card that was detached.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _UNKNOWN_TO_LOCALSTRIPE = (
     *("return_url", "final_capture", "payment_method_options", "created", "setup_future_usage"),
 )
 _SETUPS = "/v1/setup_intents"
+_DETACH = re.compile(r"/v1/payment_methods/(\w+)/detach")
 _CAPTURE = re.compile(r"/v1/payment_intents/(\w+)/capture")
 
 
@@ -47,6 +48,7 @@ class StripeProxy:
         self._answers: dict[str, tuple[bytes, Answer | None]] = {}
         self._captured: dict[str, int] = {}
         self._kept_for: dict[str, str] = {}
+        self._detached: set[str] = set()
         self._setup_errors: dict[str, Any] = {}
         self._drops: list[tuple[re.Pattern[str], bool]] = []
         self.calls: list[tuple[str, str, str]] = []
@@ -146,6 +148,9 @@ class StripeProxy:
         query, form = parse_qsl(url.query), parse_qsl(body.decode())
         if (method, url.path) == ("POST", _SETUPS):
             return self._set_up(dict(form), headers)
+        if dict(form).get("payment_method") in self._detached:
+            message = "The provided PaymentMethod was detached from a Customer."
+            return _error(400, "invalid_request_error", "", message)
         capture = _CAPTURE.fullmatch(url.path)
         notes = [each for each in form if capture and each[0].startswith("metadata[")]
         if capture and (refusal := self._refusal_of_capture(capture[1], headers)):
@@ -162,6 +167,8 @@ class StripeProxy:
             if notes:
                 answer = self._send("POST", f"/v1/payment_intents/{capture[1]}", [], notes, headers)
         if answer.status == 200:
+            if detach := _DETACH.fullmatch(url.path):
+                self._detached.add(detach[1])
             if usage := dict(form).get("setup_future_usage"):
                 self._kept_for[answer.body["id"]] = usage
             self._complete(answer.body, dict(query), dict(form).get("return_url", ""))
