@@ -67,6 +67,14 @@ _declared: Final = (
         "payments_recovery_overdue_seconds",
         "How long the longest overdue look-up of an operation has been due.",
     ),
+    Figure("payments_setups_unknown", f"Setups of cards whose outcome is unknown, {_MOST}."),
+    Figure(
+        "payments_oldest_unknown_setup_seconds", "Age of the oldest setup whose outcome is unknown."
+    ),
+    Figure(
+        "payments_setups_overdue_seconds",
+        "How long the longest overdue look-up of a setup has been due.",
+    ),
     Figure("payments_notifications_waiting", f"Notifications of PSPs not processed yet, {_MOST}."),
     Figure(
         "payments_notifications_overdue_seconds",
@@ -165,10 +173,14 @@ class FromDatabase(Collector):
 
 def _of_payments() -> dict[str, float | Samples]:
     unknown = waiting.operations_with_unknown_outcome()
+    setups = waiting.setups_with_unknown_outcome()
     return {
         "payments_operations_unknown": unknown.count,
         "payments_oldest_unknown_operation_seconds": unknown.oldest_seconds,
         "payments_recovery_overdue_seconds": waiting.recovery_overdue_seconds(),
+        "payments_setups_unknown": setups.count,
+        "payments_oldest_unknown_setup_seconds": setups.oldest_seconds,
+        "payments_setups_overdue_seconds": waiting.setups_overdue_seconds(),
         "payments_notifications_waiting": waiting.notifications_waiting(),
         "payments_notifications_overdue_seconds": waiting.notifications_overdue_seconds(),
         "payments_notifications_dead": waiting.notifications_dead(),

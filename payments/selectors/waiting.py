@@ -19,6 +19,7 @@ from payments.models import (
     Dispute,
     Operation,
     PspNotification,
+    SetupAttempt,
     StreamEntry,
     StreamGroup,
     UnnumberedEvent,
@@ -33,6 +34,7 @@ from payments.states import (
     EndpointStatus,
     NotificationStatus,
     OperationStatus,
+    SetupAttemptStatus,
 )
 
 COUNT_MOST: Final = 10_000
@@ -46,7 +48,7 @@ DAYS_LEFT: Final = {"overdue": 0, "0": 1, "1": 2, "2": 3, "3-6": 7}
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Operations whose outcome is unknown."""
+    """Operations, or setups, whose outcome is unknown."""
 
     count: int
     oldest_seconds: float
@@ -54,10 +56,19 @@ class Doubt:
 
 def operations_with_unknown_outcome() -> Doubt:
     """Operations in `UNKNOWN`; one that is still being sent does not count."""
+    return _doubt(table_of(Operation), f"status = '{OperationStatus.UNKNOWN.value}'")
+
+
+def setups_with_unknown_outcome() -> Doubt:
+    """Setup attempts in `UNKNOWN`, which the index of those that wait for a look-up holds."""
+    status = SetupAttemptStatus.UNKNOWN.value
+    return _doubt(table_of(SetupAttempt), f"next_check_at IS NOT NULL AND status = '{status}'")
+
+
+def _doubt(table: str, condition: str) -> Doubt:
     count, oldest_seconds = execute(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM "
-        f"(SELECT created_at FROM {table_of(Operation)} "
-        f"WHERE status = '{OperationStatus.UNKNOWN.value}' "
+        f"(SELECT created_at FROM {table} WHERE {condition} "
         "ORDER BY created_at LIMIT %s) oldest",
         [COUNT_MOST],
     )[0]
@@ -67,6 +78,11 @@ def operations_with_unknown_outcome() -> Doubt:
 def recovery_overdue_seconds() -> float:
     """For how long the operation that has been due for longest is due; 0 if none is."""
     return _overdue_seconds(table_of(Operation), "next_check_at")
+
+
+def setups_overdue_seconds() -> float:
+    """For how long the setup attempt that has been due for longest is due; 0 if none is."""
+    return _overdue_seconds(table_of(SetupAttempt), "next_check_at")
 
 
 def notifications_waiting() -> int:

@@ -13,11 +13,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from payments import public_ids
-from payments.models import Case, Delivery, Dispute, Operation, WebhookEndpoint
+from payments.models import Case, Delivery, Dispute, Operation, SetupAttempt, WebhookEndpoint
 from payments.services.cases.opening import close_case, open_case
 from payments.services.event_stream import positions
 from payments.services.event_stream.numbering import assign_numbers
+from payments.services.recovery.setups import resolve_due_setups
 from payments.states import CaseKind
+from payments.tests.support.api_client import api_of
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.factories import set_credentials
 from payments.tests.support.listening import (
@@ -60,6 +62,19 @@ def test_unknown_outcomes_are_counted_with_the_age_of_the_oldest(shop: Shop) -> 
     shop.settle()
     assert value("payments_operations_unknown") == 0
     assert value("payments_recovery_overdue_seconds") == 0
+
+
+def test_unknown_setups_of_cards_are_counted_too(shop: Shop) -> None:
+    shop.psp.script({"drop_after": 1}, kind="setup", times=1)
+    given = {"payment_method": "pm_card_visa", "confirm": True}
+    assert api_of(shop).post("/v1/setup_intents", **given).body["status"] == "processing"
+    SetupAttempt.objects.update(next_check_at=timezone.now() - timedelta(seconds=100))
+    assert value("payments_setups_unknown") == 1
+    assert 0 < value("payments_oldest_unknown_setup_seconds") < 60
+    assert 100 <= value("payments_setups_overdue_seconds") < 160
+    assert value("payments_operations_unknown") == 0
+    resolve_due_setups()
+    assert value("payments_setups_unknown") == value("payments_setups_overdue_seconds") == 0
 
 
 def test_notifications_waiting_and_refused_and_the_last_run_of_a_sweep(shop: Shop) -> None:
@@ -189,7 +204,7 @@ def test_the_queries_do_not_grow_with_data(shop: Shop) -> None:
         shop.create(order_id=f"order-{number}")
     with CaptureQueriesContext(connection) as many:
         read()
-    assert len(many) == len(few) == 19
+    assert len(many) == len(few) == 21
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         for query in many.captured_queries:

@@ -303,9 +303,8 @@ class MollieAdapter(PspAdapter):
 
     def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
         view = self._connection.payment(psp_payment_id, deadline_seconds=deadline_seconds)
-        if view is None:
-            return None
-        return readable(results.payment_of, view, psp_payment_id=psp_payment_id)
+        read = results.payment_of
+        return None if view is None else readable(read, view, psp_payment_id=psp_payment_id)
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Describe a token by its form, without a call: Mollie describes none."""

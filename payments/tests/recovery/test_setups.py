@@ -14,6 +14,7 @@ from payments.models import Case, Customer, Event, Mandate, PaymentMethod, Setup
 from payments.services.callers.caller import Answer, CommandRequest
 from payments.services.commands.setup_intents import SetupDetails, confirm_setup_intent
 from payments.services.operations import setups as setup_execution
+from payments.services.psp_gateway import setup_calls
 from payments.services.recovery import setups as recovery
 from payments.tests.scenarios.test_races import answers_of, at_once, codes_of
 from payments.tests.support.api_client import ApiClient, Reply, api_of
@@ -205,6 +206,31 @@ def test_a_setup_in_doubt_for_a_day_has_a_case(
     end_leases(owner_cursor)
     recovery.resolve_due_setups()
     assert SetupIntent.objects.get().status == "succeeded"
+
+
+def test_a_setup_whose_look_up_fails_unexpectedly_is_postponed_alone_and_has_a_case_too(
+    shop: Shop,
+    api: ApiClient,
+    owner_cursor: psycopg.Cursor[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lose(shop, "drop_after", times=2)
+    broken, sound = (set_up(api).body["id"] for _ in range(2))
+    end_leases(owner_cursor, age_seconds=25 * 3600)
+    look_up = setup_calls.look_up
+
+    def failing(attempt: SetupAttempt, **given: Any) -> SetupResult | None:
+        if attempt.setup_intent_id == uuid_of(broken):
+            raise ZeroDivisionError
+        return look_up(attempt, **given)
+
+    monkeypatch.setattr(setup_calls, "look_up", failing)
+    assert recovery.resolve_due_setups() == 2
+    assert api.get(f"{PATH}/{sound}").body["status"] == "succeeded"
+    attempt = SetupAttempt.objects.get(setup_intent_id=uuid_of(broken))
+    assert (attempt.status, attempt.detail) == ("UNKNOWN", "ZeroDivisionError: ")
+    assert attempt.next_check_at is not None
+    assert Case.objects.get().subject == attempt.public_id
 
 
 def test_a_card_whose_customer_was_deleted_meanwhile_is_not_kept(
