@@ -21,7 +21,7 @@ from rest_framework import exceptions as drf
 from payments import exceptions as refused
 from payments.api.card_data import nameable
 from payments.api.error_codes import API, CARD, IDEMPOTENCY, INVALID_REQUEST, doc_url
-from payments.selectors.scope import DISPUTE, INTENT, PAYMENT_METHOD
+from payments.selectors.scope import DISPUTE, INTENT, MANDATE, PAYMENT_METHOD
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import CardDataRefused, UnknownToken
 
@@ -68,6 +68,11 @@ ERRORS: Final[dict[type[refused.PaymentRefused], Row]] = {
 }
 """Every class of payments.exceptions; a subclass is answered like its nearest ancestor here."""
 
+_PATHS_OF_PARAMS: Final = {
+    PAYMENT_METHOD.param: "/v1/payment_methods/",
+    MANDATE.param: "/v1/mandates/",
+}
+"""Parameters that name the object of some paths, and another object in others."""
 _PARAMS_OF_PATHS: Final = frozenset({"", "id", INTENT.param, DISPUTE.param})
 """What a refusal names for the object of the URL; no parameter is called so."""
 
@@ -221,8 +226,9 @@ def _refusal(
 
 def _is_of_path(exc: refused.ResourceMissing, path: str) -> bool:
     """Is it the object of the URL (404), rather than one that a parameter names (400)?"""
-    if exc.param == PAYMENT_METHOD.param:
-        return path.startswith("/v1/payment_methods/")
+    own_path = _PATHS_OF_PARAMS.get(exc.param)
+    if own_path is not None:
+        return path.startswith(own_path)
     return exc.param in _PARAMS_OF_PATHS
 
 

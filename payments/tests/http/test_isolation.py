@@ -11,6 +11,7 @@ import pytest
 from payments.api.parameters import PublicId
 from payments.services.commands import merchants
 from payments.tests.http.sdk.test_disputes import dispute
+from payments.tests.http.sdk.test_python import ACCEPTED
 from payments.tests.http.support import examples
 from payments.tests.http.support.checkout import open_session, session_line
 from payments.tests.http.support.routes import PREFIXES, ROUTES, Route
@@ -56,6 +57,9 @@ def belongings_of(storefront: Storefront) -> Belongings:
     kept = api.setup_intents.create(
         {"payment_method": method.id, "customer": customer.id, "confirm": True}
     )
+    debited = api.setup_intents.create(
+        {"payment_method": "pm_sepaDebit_success", "confirm": True, "mandate_data": ACCEPTED}
+    )
     endpoint = api.webhook_endpoints.create(
         {"url": "https://hooks.example.com/", "enabled_events": ["*"]}
     )
@@ -74,6 +78,7 @@ def belongings_of(storefront: Storefront) -> Belongings:
             "uli": _line_of(storefront),
             "seti": api.setup_intents.create().id,
             "setatt": str(kept.latest_attempt),
+            "mandate": str(debited.mandate),
             **_checkout_of(storefront),
         },
         storefront.stripe.v1.payment_intents.create({"amount": 1_000, "currency": "usd"}).id,
@@ -162,6 +167,10 @@ def test_a_foreign_id_in_a_parameter_is_as_unknown_as_any(
     assert isinstance(kind, PublicId)
     mine = neighbors.mine
     parameters, own_id = required(route, mine), ""
+    if parameter == "mandate":
+        parameters["payment_method"] = (
+            "pm_sepaDebit_success"  # It is looked for among its mandates.
+        )
     if route.has_id:
         own_id = {**mine.ids, "pi": mine.open_id}[PREFIXES[route.resource]]
     effects, before = other_storefront.effects(), tables.rows()
