@@ -146,6 +146,7 @@ CRASHES: dict[str, Where] = {
 }
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("step", CRASHES)
 def test_a_sweep_killed_while_it_voids_still_ends_in_one_void(strict: Shop, step: str) -> None:
     intent_id = old_hold(strict)

@@ -47,7 +47,7 @@ def late(shop: Shop, *, manual: bool, excess: bool) -> str:
     return intent_id
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=4)
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("excess", [False, True])
 @pytest.mark.parametrize("manual", [False, True])

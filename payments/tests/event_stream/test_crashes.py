@@ -38,7 +38,7 @@ TRIM_STEPS: dict[str, Where] = {
 }
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=4)
 @pytest.mark.parametrize("step", PUBLISHER_STEPS)
 @pytest.mark.parametrize("flushed", [False, True], ids=["Redis kept", "Redis flushed"])
 def test_a_publisher_killed_at_any_step_loses_nothing(
@@ -57,7 +57,7 @@ def test_a_publisher_killed_at_any_step_loses_nothing(
     assert not UnnumberedEvent.objects.exists()
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("step", TRIM_STEPS)
 @pytest.mark.usefixtures("pruned_at_once")
 @pytest.mark.parametrize("flushed", [False, True], ids=["Redis kept", "Redis flushed"])
@@ -89,6 +89,7 @@ CONSUMER_STEPS: dict[str, Where] = {
 }
 
 
+@pytest.mark.matrix(most=2)
 @pytest.mark.parametrize("step", CONSUMER_STEPS)
 def test_a_consumer_killed_at_any_step_is_replaced_with_one_effect(
     shop: Shop, tmp_path: Any, step: str

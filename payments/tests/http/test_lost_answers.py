@@ -14,6 +14,7 @@ HAPPENED = ("drop_after", "error_after", "truncate", "contradict")
 NOT_HAPPENED = ("drop_before", "error_before", "down")
 
 
+@pytest.mark.matrix(most=4)
 @pytest.mark.parametrize("fault", [*HAPPENED, *NOT_HAPPENED])
 def test_a_charge_of_unknown_outcome_is_processing_and_then_paid_once(
     storefront: Storefront, fault: str

@@ -36,6 +36,7 @@ CODES = {
 AS_OFTEN_AS_TRIED = execution.RECORD_ATTEMPTS
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 def test_an_error_in_the_second_transaction_repeats_it_and_not_the_call(
     shop: Shop, code: str
@@ -48,7 +49,7 @@ def test_an_error_in_the_second_transaction_repeats_it_and_not_the_call(
     move.ended_once()
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_permanent_error_leaves_the_success_to_recovery(shop: Shop, name: str, code: str) -> None:

@@ -130,6 +130,7 @@ def test_a_change_is_processing_until_its_notification_states_the_result(adyen: 
     assert not Case.objects.exists()
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("name", PATHS)
 def test_a_lost_answer_is_found_out_by_the_same_key(

@@ -43,6 +43,7 @@ def age(move: Move) -> None:
     age_operations(own_operation(move).intent.public_id, seconds=OLD_SECONDS)
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_old_request_that_was_never_sent_is_fenced_and_has_its_effect_once(
     shop: Shop, name: str
@@ -71,7 +72,7 @@ NO_WAY_THERE: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.matrix(most=5)
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize(
     ("name", "way"),
     # The other ways wait for a timeout, which is the same for every command.
@@ -167,6 +168,7 @@ def wait_until_answered(sandbox: SandboxProcess, reference: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_sender_stopped_before_its_call_changes_nothing_when_it_resumes_after_another_worker(
     shop: Shop, name: str

@@ -30,7 +30,7 @@ def cutter() -> Iterator[CommitCutter]:
         yield cutter
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_request_whose_first_commit_is_unconfirmed_does_not_call_the_psp(
@@ -59,6 +59,7 @@ def test_a_request_whose_first_commit_is_unconfirmed_does_not_call_the_psp(
     move.ended_once()
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_recovery_finishes_an_unconfirmed_first_commit(
     shop: Shop, cutter: CommitCutter, name: str
@@ -73,7 +74,7 @@ def test_recovery_finishes_an_unconfirmed_first_commit(
     move.ended_once()
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_unconfirmed_second_commit_is_repeated_without_another_call(
@@ -91,7 +92,7 @@ def test_an_unconfirmed_second_commit_is_repeated_without_another_call(
     move.ended_once()
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_success_that_cannot_be_recorded_is_never_a_failure(

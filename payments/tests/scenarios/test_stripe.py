@@ -49,7 +49,7 @@ def effects(localstripe: LocalStripe, order_id: str) -> list[str]:
     return found
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=4)
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", PATHS)
 def test_a_repeated_request_after_a_crash_ends_in_one_effect_at_stripe(
@@ -69,6 +69,7 @@ def test_a_repeated_request_after_a_crash_ends_in_one_effect_at_stripe(
     assert list(differences()) == []
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("name", PATHS)
 def test_recovery_resolves_a_lost_answer_of_stripe(
