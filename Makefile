@@ -15,7 +15,7 @@ RUN := .venv/bin/python
 LAUNCHER := $(RUN) -m paymentsite.launcher
 READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
-CHAOS_SMALL := $(RUN) -m bench.chaos --payments 160 --kills 10 --seed 2026 --time-factor 5
+CHAOS_SMALL := $(RUN) -m bench.chaos --payments 110 --kills 7 --seed 2026 --time-factor 5
 
 .PHONY: help demo serve test checked-and-tested lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix browser clients grow
 
