@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -140,6 +142,15 @@ class _SslPool(_Pool, urllib3.HTTPSConnectionPool):
     ConnectionCls: Any = _SslConnection
 
 
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """One for all PSPs: reading the system's certificates takes some 30 ms."""
+    context = create_urllib3_context()
+    context.sslsocket_class = DeadlineSslSocket
+    context.load_default_certs()
+    return context
+
+
 class PspHttp:
     """Requests to one PSP under one base URL, from any number of threads."""
 
@@ -151,15 +162,12 @@ class PspHttp:
         self._headers = {"Accept-Encoding": "identity", **headers}
         self._pool: urllib3.HTTPConnectionPool
         if parts.scheme == "https":
-            context = create_urllib3_context()
-            context.sslsocket_class = DeadlineSslSocket
-            context.load_default_certs()
             self._pool = _SslPool(
                 parts.hostname,
                 parts.port,
                 maxsize=_POOL_SIZE,
                 block=False,
-                ssl_context=context,
+                ssl_context=_tls_context(),
                 cert_reqs="CERT_REQUIRED",
             )
         else:

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                             models.Q(
                                 (
                                     "code__in",
-                                    [1100, 1110, 1300, 2100, 2200, 2300, 4100, 5130, 5200],
+                                    [1100, 1110, 1300, 2100, 2200, 2300, 4100, 5110, 5130, 5200],
                                 ),
                                 ("kind", "real"),
                             ),
@@ -156,6 +156,7 @@ class Migration(migrations.Migration):
                             ("chargeback", "chargeback"),
                             ("fee", "fee"),
                             ("excess", "excess"),
+                            ("settlement", "settlement"),
                         ],
                         max_length=16,
                     ),
