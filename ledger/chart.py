@@ -70,8 +70,14 @@ PSP_RECEIVABLE: Final = ChartLine(1100, "psp_receivable", _PSP, _D, _REAL, open_
 """Captured; the PSP has not reported its settlement yet."""
 PSP_BALANCE: Final = ChartLine(1110, "psp_balance", _PSP, _D, _REAL)
 """What the PSP holds for us; in credit while it has taken more than it has settled to us."""
+PAYOUT_IN_TRANSIT: Final = ChartLine(1120, "payout_in_transit", _PSP, _D, _REAL)
+"""Paid out by the PSP, and not seen on a bank statement yet."""
+PSP_RESERVE: Final = ChartLine(1130, "psp_reserve", _PSP, _D, _REAL)
+"""Ours, and withheld by the PSP against its risk until it releases it."""
 DISPUTE_RECEIVABLE: Final = ChartLine(1300, "dispute_receivable", _PSP, _D, _REAL, open_item=True)
 """Withdrawn by the PSP for a chargeback that is not decided yet."""
+PSP_SUSPENSE: Final = ChartLine(1990, "psp_suspense", _PSP, _D, _REAL)
+"""Changes of our balance with the PSP that are not explained yet, each with a case."""
 MERCHANT_PAYABLE: Final = ChartLine(2100, "merchant_payable", _MERCHANT, _C, _REAL)
 """What we owe the merchant."""
 REFUND_IN_FLIGHT: Final = ChartLine(2200, "refund_in_flight", _PSP, _C, _REAL, open_item=True)
@@ -84,6 +90,8 @@ PROCESSING_FEE: Final = ChartLine(5110, "processing_fee", _PSP, _D, _REAL)
 """What the PSP charges us for charges and refunds."""
 DISPUTE_FEE: Final = ChartLine(5130, "dispute_fee", _PSP, _D, _REAL)
 """What the PSP charges us for disputes, less what merchants pay of it."""
+ACCOUNT_FEE: Final = ChartLine(5600, "account_fee", _PSP, _D, _REAL)
+"""What the PSP charges for the account as a whole, and not for one payment."""
 CHARGEBACK_LOSS: Final = ChartLine(5200, "chargeback_loss", _PLATFORM, _D, _REAL)
 """What the platform lost in disputes that its merchants need not bear."""
 AUTH_HELD: Final = ChartLine(9100, "auth_held", _PSP, _D, _MEMO, open_item=True)
@@ -100,8 +108,9 @@ DISPUTE_EXPOSURE_CONTRA: Final = ChartLine(
 CHART: Final[dict[int, ChartLine]] = {
     line.code: line
     for line in (
-        *(PSP_RECEIVABLE, PSP_BALANCE, DISPUTE_RECEIVABLE, MERCHANT_PAYABLE, REFUND_IN_FLIGHT),
-        *(DISPUTE_HELD, PLATFORM_FEE_INCOME, PROCESSING_FEE, DISPUTE_FEE, CHARGEBACK_LOSS),
+        *(PSP_RECEIVABLE, PSP_BALANCE, PAYOUT_IN_TRANSIT, PSP_RESERVE, DISPUTE_RECEIVABLE),
+        *(PSP_SUSPENSE, MERCHANT_PAYABLE, REFUND_IN_FLIGHT, DISPUTE_HELD, PLATFORM_FEE_INCOME),
+        *(PROCESSING_FEE, DISPUTE_FEE, CHARGEBACK_LOSS, ACCOUNT_FEE),
         *(AUTH_HELD, AUTH_CONTRA, DISPUTE_EXPOSURE, DISPUTE_EXPOSURE_CONTRA),
     )
 }

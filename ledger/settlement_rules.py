@@ -8,6 +8,18 @@ A charge of 100.00 with a fee of 1.65:
 
       1110 psp_balance       1100 psp_receivable     5110 processing_fee
     100.00 |   1.65                | 100.00            1.65 |
+
+Of no payment are a payout (here of 90.00), a reserve (5.00) and a fee of the account (1.00):
+
+      1110 psp_balance     1120 payout_in_transit    1130 psp_reserve    5600 account_fee
+           |  90.00            90.00 |                 5.00 |              1.00 |
+           |   5.00
+           |   1.00
+
+A line that was given up (here 7.00 received) is in suspense until it is explained:
+
+      1110 psp_balance        1990 psp_suspense
+      7.00 |                        |   7.00
 """
 
 from __future__ import annotations
@@ -50,3 +62,38 @@ processing_fee_returned: Final = Rule(
     "processing_fee_returned", EntryType.FEE, debit=chart.PSP_BALANCE, credit=chart.PROCESSING_FEE
 )
 """The PSP has returned such a fee."""
+payout: Final = Rule(
+    "payout", EntryType.SETTLEMENT, debit=chart.PAYOUT_IN_TRANSIT, credit=chart.PSP_BALANCE
+)
+"""The PSP has sent money to our bank."""
+payout_returned: Final = Rule(
+    "payout_returned",
+    EntryType.SETTLEMENT,
+    debit=chart.PSP_BALANCE,
+    credit=chart.PAYOUT_IN_TRANSIT,
+)
+"""A payout did not reach the bank, and is on our balance with the PSP again."""
+reserve_withheld: Final = Rule(
+    "reserve_withheld", EntryType.SETTLEMENT, debit=chart.PSP_RESERVE, credit=chart.PSP_BALANCE
+)
+"""The PSP withholds a part of our balance against its risk."""
+reserve_released: Final = Rule(
+    "reserve_released", EntryType.SETTLEMENT, debit=chart.PSP_BALANCE, credit=chart.PSP_RESERVE
+)
+"""The PSP has released what it withheld."""
+account_fee: Final = Rule(
+    "account_fee", EntryType.FEE, debit=chart.ACCOUNT_FEE, credit=chart.PSP_BALANCE
+)
+"""The PSP charges us for the account: a monthly fee, scheme costs, the costs of a payout."""
+account_fee_returned: Final = Rule(
+    "account_fee_returned", EntryType.FEE, debit=chart.PSP_BALANCE, credit=chart.ACCOUNT_FEE
+)
+"""The PSP has returned such a fee."""
+unexplained_receipt: Final = Rule(
+    "unexplained_receipt", EntryType.SETTLEMENT, debit=chart.PSP_BALANCE, credit=chart.PSP_SUSPENSE
+)
+"""The PSP has added money to our balance for a reason that we could not find."""
+unexplained_charge: Final = Rule(
+    "unexplained_charge", EntryType.SETTLEMENT, debit=chart.PSP_SUSPENSE, credit=chart.PSP_BALANCE
+)
+"""The PSP has taken money from our balance for a reason that we could not find."""

@@ -95,6 +95,10 @@ class SandboxPsp:
         """Close the day's settlement reports; returns how many lines they have."""
         return sum(made["lines"] for made in self._control("POST", "settlement", {}))
 
+    def pay_out(self) -> int:
+        """Pay out what closed reports show, to the bank of each account; returns how many."""
+        return len(self._control("POST", "payouts", {}))
+
     def complete_challenge(self, challenge_url: str) -> str:
         """Pass the bank's challenge as the customer; returns the URL the bank redirects to."""
         page = visit("POST", f"{challenge_url}/complete")

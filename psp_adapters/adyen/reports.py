@@ -21,6 +21,7 @@ from psp_adapters.adyen.dispute_facts import SECOND
 from psp_adapters.adyen.facts import name_of
 from psp_adapters.adyen.mapping import AMOUNTS
 from psp_adapters.contract.settlement_reports import (
+    ACCOUNT_LINES,
     LineKind,
     ReportLine,
     ReportListing,
@@ -36,8 +37,6 @@ COLUMNS: Final = (
 )
 FEES: Final = ("Commission (NC)", "Markup (NC)", "Scheme Fees (NC)", "Interchange (NC)")
 """Each may be empty, or its column be missing."""
-PAYOUT: Final = "MerchantPayout"
-"""The transfer to the bank: it ends a batch, and is no line of it."""
 _KINDS: Final = {
     **dict.fromkeys(("Settled", "SettledBulk", "SettledInInstallments"), LineKind.CHARGE),
     "SettledReversed": LineKind.CHARGE_FAILURE,
@@ -45,6 +44,13 @@ _KINDS: Final = {
     "RefundedReversed": LineKind.REFUND_FAILURE,
     **dict.fromkeys(("Chargeback", "SecondChargeback"), LineKind.DISPUTE),
     "ChargebackReversed": LineKind.DISPUTE_REVERSAL,
+    **dict.fromkeys(
+        ("Fee", "MiscCosts", "InvoiceDeduction", "PaymentCost", "AuthorisationSchemeFee"),
+        LineKind.FEE,
+    ),
+    **dict.fromkeys(("DepositCorrection", "ReserveAdjustment"), LineKind.RESERVE),
+    "MerchantPayout": LineKind.PAYOUT,
+    "BankInstructionReturned": LineKind.PAYOUT_REVERSAL,
 }
 # Hours east of Greenwich. Adyen writes the zone of the account's reports by its short name.
 _ZONES: Final = {
@@ -69,6 +75,7 @@ _ZONES: Final = {
 _ROW_LENGTH_MAX: Final = 16 * 1024
 _TEXT_MAX: Final = 500
 _TYPE_MAX: Final = 64
+_ID_MAX: Final = 128
 _IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}")
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, LedgerError)
@@ -121,8 +128,6 @@ def read(body: bytes, *, merchant_account: str) -> Iterator[ReportLine]:
         row = dict(zip(columns, fields, strict=True))
         if row["Merchant Account"] not in ("", merchant_account):
             raise ReportUnreadable(f"line {number}: of another merchant account")
-        if row["Type"] == PAYOUT:
-            continue
         try:
             line = _line(row)
         except _UNREADABLE as error:
@@ -146,7 +151,7 @@ def _line(row: Row) -> ReportLine:
     gross, fee = _amounts_of(row)
     reference = row["Modification Merchant Reference"] or row["Merchant Reference"]
     psp_id, payment_id = _operation_id_of(row, kind), row["Psp Reference"]
-    if kind is not LineKind.UNKNOWN:
+    if kind is not LineKind.UNKNOWN and kind not in ACCOUNT_LINES:
         _require_identifier(psp_id)
         _require_identifier(payment_id)
     for each in (row["Type"], psp_id, payment_id, reference):
@@ -170,8 +175,11 @@ def _line(row: Row) -> ReportLine:
 def _operation_id_of(row: Row, kind: LineKind) -> str:
     """The id of the capture, refund or dispute; of a sale the payment's.
 
-    A capture of ours has a reference of its own. One without began at Adyen, as a sale's does.
+    A capture of ours has a reference of its own. One without began at Adyen, as a sale's does. Of a
+    payout or a fee it is what Adyen calls it, cut.
     """
+    if kind in ACCOUNT_LINES:
+        return row["Modification Reference"][:_ID_MAX]
     own = row["Modification Merchant Reference"]
     is_sale = kind in (LineKind.CHARGE, LineKind.CHARGE_FAILURE) and own in (
         "",

@@ -9,13 +9,18 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
+from psp_adapters.contract.settlement_reports import (
+    ACCOUNT_LINES,
+    LineKind,
+    ReportLine,
+    ReportUnreadable,
+)
 
 Row = dict[str, Any]
 
@@ -90,6 +95,7 @@ def checked_line(
     reference: str,
     money: tuple[Money, Money, Money],
     occurred_at: datetime,
+    kinds: Mapping[str, LineKind] = KINDS,
 ) -> ReportLine:
     """A line of a report, its kind by `psp_type`; `money` is gross, fee and net.
 
@@ -100,8 +106,8 @@ def checked_line(
         raise ValueError("gross, fee and net do not agree")
     if max(abs(each.minor) for each in money) >= 10**15:
         raise ValueError("an amount is too large")
-    kind = KINDS.get(psp_type, LineKind.UNKNOWN)
-    if kind is not LineKind.UNKNOWN:
+    kind = kinds.get(psp_type, LineKind.UNKNOWN)
+    if kind is not LineKind.UNKNOWN and kind not in ACCOUNT_LINES:
         identifier(psp_id)
         identifier(psp_payment_id)
     for each in (psp_type, psp_id, psp_payment_id, reference):

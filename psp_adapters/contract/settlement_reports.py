@@ -23,6 +23,14 @@ class LineKind(StrEnum):
     """A chargeback's amount was returned."""
     DISPUTE_FEE = "dispute_fee"
     """A dispute's fee on a line of its own; negative if it was returned."""
+    FEE = "fee"
+    """The PSP charges for the account, and not for one payment; positive if it returned a fee."""
+    RESERVE = "risk_reserved_funds"
+    """The PSP withholds a part of the balance; positive if it released a part."""
+    PAYOUT = "payout"
+    """The PSP sent money to the bank."""
+    PAYOUT_REVERSAL = "payout_reversal"
+    """Money of a payout came back from the bank."""
     UNKNOWN = "unknown"
     """A kind that the adapter does not know; an operator decides."""
 
@@ -31,6 +39,10 @@ OPERATION_LINES = frozenset(
     {LineKind.CHARGE, LineKind.CHARGE_FAILURE, LineKind.REFUND, LineKind.REFUND_FAILURE}
 )
 DISPUTE_LINES = frozenset({LineKind.DISPUTE, LineKind.DISPUTE_REVERSAL, LineKind.DISPUTE_FEE})
+ACCOUNT_LINES = frozenset(
+    {LineKind.FEE, LineKind.RESERVE, LineKind.PAYOUT, LineKind.PAYOUT_REVERSAL}
+)
+"""Of the account as a whole: they name no payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +67,7 @@ class ReportLine:
     psp_type: str
     """The PSP's own name of the kind."""
     psp_id: str
-    """The PSP's id of the capture, refund or dispute."""
+    """The PSP's id of the capture, refund, dispute or payout."""
     psp_payment_id: str
     reference: str
     """Ours, as the PSP stored it: of the operation, or of a dispute's AUTHORIZE operation."""

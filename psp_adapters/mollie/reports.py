@@ -2,7 +2,8 @@
 
 Mollie lists the payments, captures, refunds and chargebacks of a settlement, each in the currency
 that it was settled in. What it charges is stated for the whole settlement, not for each payment: it
-becomes one line. The adapter writes a report of them, which proves to be whole.
+becomes one line, and the payout another. The adapter writes a report of them, which proves to be
+whole.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ LISTS: Final = {
 }
 """What Mollie lists of a settlement, with the kind of its lines."""
 COSTS: Final = "costs"
+_KINDS: Final = {**report_rows.KINDS, COSTS: LineKind.FEE}
 _KEYS: Final = (
     *("id", "category", "payment", "reference", "currency"),
     *("gross", "fee", "net", "created"),
@@ -94,6 +96,8 @@ def report_of(settlement: Json, lists: Mapping[str, Sequence[Json]], *, name: st
     _require_stated(costs, settlement)
     if costs or not rows:
         rows.append(_costs_row(settlement, costs))
+    if paid:
+        rows.append(_payout_row(settlement, paid))
     return report_rows.render(rows)
 
 
@@ -127,6 +131,20 @@ def _costs_row(settlement: Json, costs: Money) -> Json:
     }
 
 
+def _payout_row(settlement: Json, paid: Money) -> Json:
+    return {
+        "id": f"{settlement['id']}:{LineKind.PAYOUT.value}",
+        "category": LineKind.PAYOUT.value,
+        "payment": "",
+        "reference": text(settlement.get("reference") or ""),
+        "currency": paid.currency,
+        "gross": -paid.minor,
+        "fee": 0,
+        "net": -paid.minor,
+        "created": int(moment_of(settlement["settledAt"]).timestamp()),
+    }
+
+
 def _require_stated(costs: Money, settlement: Json) -> None:
     """Raise Contradiction unless the settlement states these costs.
 
@@ -150,9 +168,10 @@ def line_of(row: Json) -> ReportLine:
     return checked_line(
         identity=row["id"],
         psp_type=row["category"],
-        psp_id=row["id"] if row["payment"] else "",
+        psp_id=row["id"],
         psp_payment_id=row["payment"],
         reference=row["reference"],
         money=(gross, fee, net),
         occurred_at=datetime.fromtimestamp(row["created"], tz=UTC),
+        kinds=_KINDS,
     )

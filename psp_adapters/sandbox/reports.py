@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ledger.money import CURRENCY_EXPONENTS
 from psp_adapters.contract.settlement_reports import (
+    ACCOUNT_LINES,
     LineKind,
     ReportLine,
     ReportListing,
@@ -161,14 +162,14 @@ def _line(row: Row, number: int) -> ReportLine:
         raise _unreadable(number, "gross, fee and net do not agree")
     if row["line"] == _TOTAL:
         raise _unreadable(number, "neither a line nor a control row")
-    # A kind that we do not know may come without ids.
-    names_something = kind is not LineKind.UNKNOWN
+    # A line of the account names no payment; a kind that we do not know may come without ids.
+    names_a_payment = kind is not LineKind.UNKNOWN and kind not in ACCOUNT_LINES
     return ReportLine(
         identity=_identifier(row, "line", number, required=True),
         kind=kind,
         psp_type=_text(row, "type", number, required=True)[:_TYPE_MAX],
-        psp_id=_identifier(row, "id", number, required=names_something),
-        psp_payment_id=_identifier(row, "payment_id", number, required=names_something),
+        psp_id=_identifier(row, "id", number, required=names_a_payment),
+        psp_payment_id=_identifier(row, "payment_id", number, required=names_a_payment),
         reference=_text(row, "reference", number),
         gross=AMOUNTS.from_psp(gross_minor, currency),
         fee=AMOUNTS.from_psp(fee_minor, currency),

@@ -17,6 +17,8 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
+from ledger.models import LedgerTransaction
+from ledger.settlement_rules import SOURCE
 from payments import public_ids
 from payments.admin import display
 from payments.admin.filters import CurrencyFilter, one_of
@@ -27,6 +29,7 @@ from payments.models import Operation, PaymentIntent, PspAccount
 from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
+from reconciliation.services.matching.line_bookings import source_of
 from reconciliation.states import LineStatus
 
 _STATUS_LABELS = {
@@ -143,8 +146,13 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     @shown(description="ledger transactions")
     def transactions(self, line: SettlementLine) -> SafeString | str:
-        ids = line.matches.order_by("id").values_list("transaction_id", flat=True)
-        links = ((display.link(public_ids.BALANCE_TRANSACTION, each),) for each in ids)
+        matched = line.matches.order_by("id").values_list("transaction_id", flat=True)
+        of_line = {"source_type": SOURCE, "source_id": source_of(line.pk)}
+        rows = LedgerTransaction.objects.filter(**of_line).order_by("id")
+        booked = rows.values_list("id", flat=True)
+        links = (
+            (display.link(public_ids.BALANCE_TRANSACTION, each),) for each in (*matched, *booked)
+        )
         return format_html_join(" ", "{}", links) or display.NOTHING
 
     @shown(description="occurred")

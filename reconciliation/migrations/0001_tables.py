@@ -320,6 +320,16 @@ class Migration(migrations.Migration):
                                 ("status", reconciliation.states.LineStatus["MATCHED"]),
                             ),
                             models.Q(
+                                models.Q(
+                                    (
+                                        "kind__in",
+                                        ["fee", "payout", "payout_reversal", "risk_reserved_funds"],
+                                    )
+                                ),
+                                ("dispute__isnull", True),
+                                ("operation__isnull", True),
+                            ),
+                            models.Q(
                                 ("dispute__isnull", True),
                                 ("operation__isnull", True),
                                 (

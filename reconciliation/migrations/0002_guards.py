@@ -38,6 +38,7 @@ class Migration(migrations.Migration):
         append_only("reconciliation_report_body"),
         append_only("reconciliation_settlement_match"),
         run_sql_file("reconciliation", "known_kinds_are_permanent"),
+        run_sql_file("reconciliation", "lines_of_accounts_equal_the_books"),
         run_sql_file("reconciliation", "lines_of_disputes_equal_the_books"),
         run_sql_file("reconciliation", "lines_of_operations_equal_the_books"),
         run_sql_file("reconciliation", "matches_come_with_their_line"),

@@ -9,11 +9,17 @@ from ledger.money import Money
 from payments.models import Dispute, Operation, PspAccount
 from payments.models.machine import MachineModel, StatusField
 from payments.states import sources_of
-from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind, ReportLine
+from psp_adapters.contract.settlement_reports import (
+    ACCOUNT_LINES,
+    DISPUTE_LINES,
+    LineKind,
+    ReportLine,
+)
 from reconciliation.models.report import SettlementReport
 from reconciliation.states import LINE_TRANSITIONS, LineStatus
 
 S = LineStatus
+_OF_THE_ACCOUNT = models.Q(kind__in=sorted(each.value for each in ACCOUNT_LINES))
 
 
 class SettlementLine(MachineModel):
@@ -92,6 +98,7 @@ class SettlementLine(MachineModel):
             models.CheckConstraint(
                 condition=models.Q(status=S.MATCHED, dispute__isnull=False, operation__isnull=True)
                 | models.Q(status=S.MATCHED, dispute__isnull=True, operation__isnull=False)
+                | models.Q(_OF_THE_ACCOUNT, dispute__isnull=True, operation__isnull=True)
                 | models.Q(
                     status__in=[S.OPEN, S.FAILING, S.DEAD],
                     dispute__isnull=True,

@@ -42,5 +42,5 @@ END $$;
 
 CREATE TRIGGER line_is_its_operation BEFORE UPDATE OF status ON reconciliation_settlement_line
     FOR EACH ROW WHEN (NEW.status = 'matched' AND OLD.status <> 'matched'
-                       AND NEW.dispute_id IS NULL)
+                       AND NEW.operation_id IS NOT NULL)
     EXECUTE FUNCTION reconciliation_check_operation();

@@ -5,10 +5,12 @@ from __future__ import annotations
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
+from ledger.models import LedgerTransaction
 from payments.models import PaymentIntent
 from payments.tests.admin.console import log_in
 from payments.tests.support.shop import uuid_of
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
+from reconciliation.services.matching.line_bookings import source_of
 from reconciliation.tests.support.settling import Settling
 
 
@@ -58,5 +60,12 @@ def test_a_report_leads_to_its_lines_and_a_line_to_its_transactions(settling: Se
     match = SettlementMatch.objects.get(line=withdrawn)
     assert reverse("admin:ledger_ledgertransaction_change", args=[match.transaction_id]) in page
     assert settling.desk.dispute().public_id in page
+    settling.desk.pay(1_000, order_id="another-order")
+    settling.close()
+    settling.take_in()
+    [charge] = settling.lines(kind="charge", gross_minor=1_000)
+    booked = LedgerTransaction.objects.get(source_id=source_of(charge.pk))
+    page = console.page(charge).content.decode()
+    assert reverse("admin:ledger_ledgertransaction_change", args=[booked.pk]) in page
     dispute_page = console.list(SettlementLine, q=settling.desk.dispute().public_id)
     assert withdrawn.identity in dispute_page.content.decode()

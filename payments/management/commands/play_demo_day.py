@@ -23,7 +23,9 @@ from payments.demo.web import SandboxPsp, visit
 
 _SETTLED: Final = {
     1110: "the PSP holds",
+    1120: "paid out to the bank",
     5110: "it charged",
+    1990: "not explained",
     1100: "still to settle",
     2200: "refunds to settle",
 }
@@ -92,6 +94,8 @@ class Command(BaseCommand):
     def _settles(self, psp: SandboxPsp) -> bool:
         """Import the PSP's settlement reports; returns False if a line is not explained."""
         self._say(f"  …  the PSP closes its settlement report of {psp.close_settlement()} lines")
+        self._say(f"  …  it pays out {psp.pay_out()} balances, and reports that too")
+        psp.close_settlement()
         try:
             call_command(
                 "settlement_reports",

@@ -1,7 +1,8 @@
 """Closes settlement batches and writes their reports.
 
-A batch is a range of the sequence of effects, closed once. Each account with money moved in it gets
-one report. A report is written from the effects at every request, with the same bytes every time.
+A batch is a range of the sequence of effects, and one of movements, closed once. Each account with
+money moved in it gets one report. A report is written from them at every request, with the same
+bytes every time.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from psp_adapters.sandbox_psp.refusals import found
 from psp_adapters.sandbox_psp.state.batches import LINE_TYPES, Report
-from psp_adapters.sandbox_psp.state.records import iso
+from psp_adapters.sandbox_psp.state.movements import Movement
+from psp_adapters.sandbox_psp.state.records import Effect, iso
 from psp_adapters.sandbox_psp.state.truth import Truth
 
 COLUMNS: Final = (
@@ -41,23 +44,18 @@ class Settlement:
         if period_ms <= 0:
             return
         running_since_ms = now_ms - now_ms % period_ms
-        effects, begin = self._truth.effects, self._truth.batches.until
-        while begin < len(effects) and effects[begin].at_ms < running_since_ms:
-            period_end_ms = effects[begin].at_ms // period_ms * period_ms + period_ms
-            end = begin
+        while (first_ms := self._first_open_ms()) is not None and first_ms < running_since_ms:
+            period_end_ms = first_ms // period_ms * period_ms + period_ms
             # The effects of one operation have one time, so that no operation is split.
-            while end < len(effects) and effects[end].at_ms < period_end_ms:
-                end += 1
-            self._close(end, period_end_ms)
-            begin = end
+            self._close(before_ms=period_end_ms, at_ms=period_end_ms)
 
     def close_all(self, now_ms: int, period_seconds: float) -> list[Report]:
         """Close the periods that are over, then everything since. Returns the new reports."""
         reports = self._truth.batches.reports
         before = {account_id: len(made) for account_id, made in reports.items()}
         self.close_periods(now_ms, period_seconds)
-        if self._truth.batches.until < len(self._truth.effects):
-            self._close(len(self._truth.effects), now_ms)
+        if self._first_open_ms() is not None:
+            self._close(before_ms=None, at_ms=now_ms)
         return [
             report
             for account_id, made in reports.items()
@@ -74,10 +72,83 @@ class Settlement:
         reports = self._truth.batches.reports.get(account_id, [])
         return found(next((each for each in reports if each.name == name), None), "report")
 
-    def _close(self, until: int, at_ms: int) -> None:
+    def move(
+        self,
+        account_id: str,
+        *,
+        type_: str,
+        currency: str,
+        gross_minor: int,
+        fee_minor: int,
+        now_ms: int,
+    ) -> Movement:
+        """Change an account's balance, for no payment; the next report says so."""
+        self._truth.record(
+            {
+                "t": "movement",
+                "account": account_id,
+                "type": type_,
+                "currency": currency,
+                "gross": gross_minor,
+                "fee": fee_minor,
+                "at": now_ms,
+            }
+        )
+        return self._truth.movements[-1]
+
+    def pay_out(self, account_id: str, *, now_ms: int) -> list[Movement]:
+        """Pay out the balance that closed reports show, less what moved since, by currency."""
+        reports = self._truth.batches.reports.get(account_id, [])
+        balances: defaultdict[str, int] = defaultdict(int)
+        for report in reports:
+            for currency, gross_minor, fee_minor, _ in _rows(report):
+                balances[currency] += gross_minor - fee_minor
+        for movement in self._truth.movements[self._truth.batches.movements_until :]:
+            if movement.account_id == account_id:
+                balances[movement.currency] += movement.net_minor
+        return [
+            self.move(
+                account_id,
+                type_="payout",
+                currency=currency,
+                gross_minor=-balance_minor,
+                fee_minor=0,
+                now_ms=now_ms,
+            )
+            for currency, balance_minor in sorted(balances.items())
+            if balance_minor > 0
+        ]
+
+    def _first_open_ms(self) -> int | None:
+        """When the first effect or movement happened that is in no batch."""
+        batches = self._truth.batches
+        effects = self._truth.effects[batches.until : batches.until + 1]
+        movements = self._truth.movements[batches.movements_until : batches.movements_until + 1]
+        return min((each.at_ms for each in (*effects, *movements)), default=None)
+
+    def _close(self, *, before_ms: int | None, at_ms: int) -> None:
+        """Close a batch with all that happened before that time, or with everything."""
+        truth, batches = self._truth, self._truth.batches
         # The machine's clock may have been set back: a list by time must not miss a report.
-        closed_ms = max(at_ms, self._truth.batches.closed_ms)
-        self._truth.record({"t": "settlement", "until": until, "at": closed_ms})
+        closed_ms = max(at_ms, batches.closed_ms)
+        truth.record(
+            {
+                "t": "settlement",
+                "until": _end(truth.effects, batches.until, before_ms),
+                "movements_until": _end(truth.movements, batches.movements_until, before_ms),
+                "at": closed_ms,
+            }
+        )
+
+
+def _end(happened: Sequence[Effect | Movement], begin: int, before_ms: int | None) -> int:
+    """The place of the first, from `begin` on, that did not happen before that time."""
+    if before_ms is None:
+        return len(happened)
+    end = begin
+    while end < len(happened) and happened[end].at_ms < before_ms:
+        end += 1
+    return end
 
 
 def report_view(report: Report) -> dict[str, Any]:
@@ -87,7 +158,7 @@ def report_view(report: Report) -> dict[str, Any]:
         "name": report.name,
         "number": report.number,
         "closed_at": iso(report.closed_ms),
-        "lines": len(report.effects),
+        "lines": report.line_count,
     }
 
 
@@ -121,7 +192,7 @@ def contradicted_csv(body: bytes) -> bytes:
 
 
 def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
-    """Currency, gross, fee and the whole row of each line."""
+    """Currency, gross, fee and the whole row of each line: payments first, then the account."""
     for effect in report.effects:
         type_, gross_sign, fee_sign = LINE_TYPES[effect.kind]
         gross_minor = gross_sign * effect.amount_minor
@@ -141,6 +212,11 @@ def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
             iso(effect.at_ms),
         )
         yield payment.currency, gross_minor, fee_minor, row
+    for movement in report.movements:
+        amounts = (movement.gross_minor, movement.fee_minor, movement.net_minor)
+        names = (f"slm_{movement.seq}", movement.type, "", movement.id, "", "", movement.currency)
+        row = (*names, *amounts, iso(movement.at_ms))
+        yield movement.currency, movement.gross_minor, movement.fee_minor, row
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
 from psp_adapters.sandbox_psp.server.body_fields import query_integer, read_object
 from psp_adapters.sandbox_psp.server.control_disputes import disputes_of, move_dispute, open_dispute
+from psp_adapters.sandbox_psp.server.control_movements import move_money, pay_out
 from psp_adapters.sandbox_psp.server.dashboard import act_in_dashboard
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.server.simulator import Simulator
@@ -63,6 +64,10 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = move_dispute(simulator, address, read_object(request.body))
         case ("POST", "settlement"):
             answer = [_made(report) for report in _close_settlement(simulator)]
+        case ("POST", "movements"):
+            answer = move_money(simulator, read_object(request.body))
+        case ("POST", "payouts"):
+            answer = pay_out(simulator, read_object(request.body))
         case ("POST", "release"):
             answer = {"released": simulator.release_held()}
         case ("POST", "revision"):
@@ -114,7 +119,7 @@ def _close_settlement(simulator: Simulator) -> list[Report]:
 
 
 def _made(report: Report) -> dict[str, Any]:
-    return {"account": report.account_id, "name": report.name, "lines": len(report.effects)}
+    return {"account": report.account_id, "name": report.name, "lines": report.line_count}
 
 
 def _revise(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from psp_adapters.sandbox_psp.state.movements import Movement
 from psp_adapters.sandbox_psp.state.records import Effect
 
 # Kind of effect to type of line, and the sign of its amount in the gross and in the fee. Other
@@ -29,10 +30,15 @@ class Report:
     number: int
     closed_ms: int
     effects: tuple[Effect, ...]
+    movements: tuple[Movement, ...]
 
     @property
     def name(self) -> str:
         return f"settlement_{self.number}.csv"
+
+    @property
+    def line_count(self) -> int:
+        return len(self.effects) + len(self.movements)
 
 
 class Batches:
@@ -41,23 +47,31 @@ class Batches:
     def __init__(self) -> None:
         self.until = 0
         """The number of effects, from the first, that are in closed batches."""
+        self.movements_until = 0
+        """The same of movements."""
         self.closed_ms = 0
         self.reports: dict[str, list[Report]] = {}
         """By account, oldest first."""
 
-    def apply(self, record: dict[str, Any], effects: list[Effect]) -> None:
+    def apply(
+        self, record: dict[str, Any], effects: list[Effect], movements: list[Movement]
+    ) -> None:
         """Close one batch by one record of the journal."""
-        by_account: dict[str, list[Effect]] = {}
+        by_account: dict[str, tuple[list[Effect], list[Movement]]] = {}
         for effect in effects[self.until : record["until"]]:
             if effect.kind in LINE_TYPES:
-                by_account.setdefault(effect.payment.account.id, []).append(effect)
-        for account_id, lines in by_account.items():
+                by_account.setdefault(effect.payment.account.id, ([], []))[0].append(effect)
+        for movement in movements[self.movements_until : record["movements_until"]]:
+            by_account.setdefault(movement.account_id, ([], []))[1].append(movement)
+        for account_id, (of_payments, of_account) in by_account.items():
             reports = self.reports.setdefault(account_id, [])
             report = Report(
                 account_id=account_id,
                 number=len(reports) + 1,
                 closed_ms=record["at"],
-                effects=tuple(lines),
+                effects=tuple(of_payments),
+                movements=tuple(of_account),
             )
             reports.append(report)
         self.until, self.closed_ms = record["until"], record["at"]
+        self.movements_until = record["movements_until"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from psp_adapters.sandbox_psp.state.batches import Batches
 from psp_adapters.sandbox_psp.state.disputes import apply_change, apply_effect, notice_of
+from psp_adapters.sandbox_psp.state.movements import Movement, movement_of
 from psp_adapters.sandbox_psp.state.notices import (
     Endpoint,
     Outbox,
@@ -43,6 +44,7 @@ class Truth:
         self.disputes: dict[str, Dispute] = {}
         self.setups: dict[str, Setup] = {}
         self.effects: list[Effect] = []
+        self.movements: list[Movement] = []
         self.batches = Batches()
         self.operation_count = 0
         self.clock_offset_ms = 0
@@ -114,7 +116,9 @@ class Truth:
             case "setup_status":
                 self._set_setup_status(self.setups[record["id"]], record)
             case "settlement":
-                self.batches.apply(record, self.effects)
+                self.batches.apply(record, self.effects, self.movements)
+            case "movement":
+                self.movements.append(movement_of(record, seq=len(self.movements) + 1))
             case "fence":
                 self.account(record["account"]).fenced.add(record["reference"])
             case "field_origin":

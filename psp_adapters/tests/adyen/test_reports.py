@@ -95,7 +95,7 @@ def test_the_direction_is_that_of_the_column_and_not_of_the_type() -> None:
     assert (line.kind, line.gross.minor) == (LineKind.CHARGE, -400)
 
 
-def test_a_row_without_a_payment_is_of_unknown_kind_and_the_transfer_is_no_line() -> None:
+def test_fees_and_the_payout_of_a_batch_are_lines_without_a_payment() -> None:
     fee = {
         **dict.fromkeys(SALE, ""),
         "Merchant Account": ACCOUNT,
@@ -105,9 +105,12 @@ def test_a_row_without_a_payment_is_of_unknown_kind_and_the_transfer_is_no_line(
         "Net Currency": "EUR",
         "Net Debit (NC)": "1.50",
     }
-    payout = {**fee, "Type": "MerchantPayout"}
-    [line] = read(fee, payout)
-    assert (line.kind, line.psp_type, line.net) == (LineKind.UNKNOWN, "Fee", Money(-150, "EUR"))
+    transfer = f"TX2342222277XT batch 2, {'x' * 200}"
+    payout = {**fee, "Type": "MerchantPayout", "Modification Reference": transfer}
+    charged, paid = read(fee, payout)
+    assert (charged.kind, charged.psp_type, charged.psp_id) == (LineKind.FEE, "Fee", "")
+    assert (paid.kind, paid.psp_id) == (LineKind.PAYOUT, transfer[:128])
+    assert charged.net == paid.net == Money(-150, "EUR")
 
 
 def test_a_converted_amount_is_told_in_the_currency_of_our_balance() -> None:

@@ -84,6 +84,7 @@ SETTLEMENT = {
     "resource": "settlement",
     "id": "stl_1",
     "status": "paidout",
+    "reference": "1234567.2601.01",
     "settledAt": "2026-01-06T09:41:44+00:00",
     "amount": eur("1.99"),
     "periods": {
@@ -106,10 +107,13 @@ def test_a_settlement_is_one_report_with_its_costs_as_one_line(adapter: MollieAd
         (LineKind.CHARGE, "cpt_1", "tr_1", "op_2"),
         (LineKind.REFUND, "re_1", "tr_1", "op_3"),
         (LineKind.DISPUTE, "chb_1", "tr_1", ""),
-        (LineKind.UNKNOWN, "", "", ""),
+        (LineKind.FEE, "stl_1:costs", "", ""),
+        (LineKind.PAYOUT, "stl_1:payout", "", "1234567.2601.01"),
     }
-    assert (lines[-1].psp_type, lines[-1].fee) == ("costs", Money(101, "EUR"))
-    assert sum(line.net.minor for line in lines) == 199
+    costs, payout = lines[-2:]
+    assert (costs.psp_type, costs.fee) == ("costs", Money(101, "EUR"))
+    assert payout.net == Money(-199, "EUR")
+    assert sum(line.net.minor for line in lines) == 0
     assert reports.report_of(SETTLEMENT, LISTS, name="stl_1") == body
 
 

@@ -133,7 +133,15 @@ REFUNDED = transaction(
     net=-400,
     source=REFUND,
 )
-PAID_OUT = transaction(id="txn_3", type="payout", reporting_category="payout", net=-541)
+PAID_OUT = transaction(
+    id="txn_3",
+    type="payout",
+    reporting_category="payout",
+    amount=-541,
+    fee=0,
+    net=-541,
+    source={"id": "po_1", "object": "payout"},
+)
 
 
 def list_of(*data: dict[str, Any], has_more: bool = False) -> tuple[int, Any]:
@@ -162,7 +170,7 @@ def test_a_payouts_transactions_are_fetched_page_by_page_as_one_report() -> None
         (200, PAYOUT), list_of(PAID_OUT, REFUNDED, has_more=True), list_of(transaction())
     )
     body = adapter.fetch_report("po_1", deadline_seconds=1)
-    charge, refund = adapter.read_report(body)
+    charge, refund, payout = adapter.read_report(body)
     assert (charge.kind, charge.psp_id, charge.psp_payment_id) == (LineKind.CHARGE, "pi_1", "pi_1")
     assert (charge.gross, charge.fee, charge.reference) == (
         Money(1000, "USD"),
@@ -171,6 +179,7 @@ def test_a_payouts_transactions_are_fetched_page_by_page_as_one_report() -> None
     )
     assert (refund.kind, refund.psp_id, refund.reference) == (LineKind.REFUND, "re_1", "op_3")
     assert refund.net == Money(-400, "USD")
+    assert (payout.kind, payout.psp_id, payout.net.minor) == (LineKind.PAYOUT, "po_1", -541)
     assert [form.get("payout") for _, _, form in transport.requests[1:]] == ["po_1", "po_1"]
     again, _ = adapter_answered((200, PAYOUT), list_of(transaction(), REFUNDED, PAID_OUT))
     assert again.fetch_report("po_1", deadline_seconds=1) == body
@@ -228,9 +237,10 @@ def test_the_itemized_file_is_read_by_its_columns_in_major_units(adapter: Stripe
         (LineKind.CHARGE, "pi_2", Money(500, "JPY")),
         (LineKind.CHARGE, "pi_3", Money(1230, "KWD")),
         (LineKind.DISPUTE, "dp_1", Money(-1000, "USD")),
-        (LineKind.UNKNOWN, "fee_1", Money(-100, "USD")),
+        (LineKind.FEE, "fee_1", Money(-100, "USD")),
+        (LineKind.PAYOUT, "po_1", Money(-500, "USD")),
     ]
-    assert [line.reference for line in lines] == ["op_1", "", "op_2", "op_3", "", ""]
+    assert [line.reference for line in lines] == ["op_1", "", "op_2", "op_3", "", "", ""]
     assert lines[4].net == Money(-2500, "USD")
     assert lines[0].occurred_at == datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -142,6 +142,16 @@ class SandboxProcess:
         made: list[dict[str, Any]] = self.control("POST", "settlement")
         return made
 
+    def move_money(self, api_key: str, type_: str, gross_minor: int, *, fee_minor: int = 0) -> None:
+        """Change an account's balance in USD, for no payment: a fee, a reserve, a correction."""
+        amounts = {"currency": "USD", "gross_minor": gross_minor, "fee_minor": fee_minor}
+        self.control("POST", "movements", {"api_key": api_key, "type": type_, **amounts})
+
+    def pay_out(self, api_key: str) -> list[dict[str, Any]]:
+        """Pay out what the closed reports of an account say it has."""
+        made: list[dict[str, Any]] = self.control("POST", "payouts", {"api_key": api_key})
+        return made
+
     def act(
         self, verb: str, *, order_id: str = "", payment_id: str = "", **body: Any
     ) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 A line of a dispute is matched to the ledger transactions that it reports: they are booked already.
 A line of a charge or refund is matched to its operation, and books its settlement and its fee. A
-kind that the adapter does not know goes to an operator.
+line of the account as a whole books what it says. A kind that the adapter does not know goes to an
+operator, and its money to suspense.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,12 +26,17 @@ from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.payment_sync import Conflict
 from payments.states import CaseKind
-from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
+from psp_adapters.contract.settlement_reports import ACCOUNT_LINES, DISPUTE_LINES, LineKind
 from psp_adapters.contract.stored_text import clean_text
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
-from reconciliation.services.matching.line_bookings import book_lines
+from reconciliation.services.matching.line_bookings import (
+    book_account_lines,
+    book_lines,
+    book_to_suspense,
+    clear_suspense,
+)
 from reconciliation.services.matching.operation_lines import match_operation_line
 from reconciliation.services.matching.recorded_operations import balance_of, known_operations
 from reconciliation.states import LineStatus
@@ -99,17 +105,20 @@ def match_due_lines(*, limit: int = SWEEP_LIMIT) -> int:
 
 
 def _match_known(leased: list[SettlementLine]) -> list[SettlementLine]:
-    """Match the lines whose operation is recorded just as they say; returns the others.
+    """Match the lines whose operation is recorded just as they say, and those of the account;
+    returns the others.
 
-    Nearly all lines of a report are of that kind, and need no PSP. Lines of disputes come first
+    Nearly all lines of a report are of these kinds, and need no PSP. Lines of disputes come first
     among the others.
     """
     known = known_operations(leased)
     now = now_utc()
     with transaction.atomic(durable=True):
-        mine = QUEUE.all_still_mine([each for each in leased if each.pk in known])
-        _book([(line, known[line.pk]) for line in mine.values()], now)
-    others = [each for each in leased if each.pk not in known]
+        settled = QUEUE.all_still_mine([each for each in leased if each.pk in known])
+        _book([(line, known[line.pk]) for line in settled.values()], now)
+        of_account = [each for each in leased if each.kind in ACCOUNT_LINES]
+        _book_of_account(list(QUEUE.all_still_mine(of_account).values()), now)
+    others = [each for each in leased if each.pk not in known and each.kind not in ACCOUNT_LINES]
     return sorted(others, key=lambda line: line.kind not in DISPUTE_LINES)
 
 
@@ -168,6 +177,7 @@ def _record(leased: SettlementLine, attempt: _Attempt) -> None:
 
 def _book(found: Sequence[tuple[SettlementLine, Operation]], now: datetime) -> None:
     """Book the settlement of lines of charges and refunds, and match them to their operations."""
+    _clear_suspense(line for line, _ in found)
     book_lines(found)
     batch = Batch()
     for line, operation in found:
@@ -175,6 +185,23 @@ def _book(found: Sequence[tuple[SettlementLine, Operation]], now: datetime) -> N
         line.operation_id = operation.id
         _end(line, now, batch)
     batch.execute()
+
+
+def _book_of_account(lines: Sequence[SettlementLine], now: datetime) -> None:
+    """Book lines of the account as a whole: they are what they say."""
+    _clear_suspense(lines)
+    book_account_lines(lines)
+    batch = Batch()
+    for line in lines:
+        line.match()
+        _end(line, now, batch)
+    batch.execute()
+
+
+def _clear_suspense(lines: Iterable[SettlementLine]) -> None:
+    for line in lines:
+        if line.retrying_since > line.stored_at:  # It was given up once, and requeued.
+            clear_suspense(line)
 
 
 def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> None:
@@ -185,6 +212,7 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
         error = f"{name_of(other.line)} has reported the same money already"
         _record_failure(line, _Attempt(error=error, is_hopeless=True), now)
         return
+    _clear_suspense([line])
     SettlementMatch.objects.bulk_create(
         SettlementMatch(line=line, transaction_id=transaction_id, matched_at=now)
         for transaction_id in matched.transaction_ids
@@ -205,6 +233,7 @@ def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> N
     if attempt.is_hopeless or (is_late and not attempt.is_unanswered):
         line.next_attempt_at = None
         line.dead_letter()
+        book_to_suspense(line)
         open_case(_case_of(line, attempt.intent))
         logger.error("alert: %s is given up: %s", name_of(line), line.last_error)
     else:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ledger.models import LedgerEntry, LedgerTransaction
 from ledger.money import Money
+from ledger.selectors import balances
 from payments.models import Dispute, Event
 from payments.tests.support.dispute_desk import LONG_AGO, Desk
 from payments.tests.support.factories import credentials_of, move_to_psp
@@ -20,6 +21,8 @@ from psp_adapters.sandbox.webhook import account_of
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import archive, fetching, reading
+
+SETTLED_CODES: Final = (1100, 1110, 1120, 1130, 1990, 2200, 5110, 5600)
 
 
 @dataclass
@@ -77,8 +80,18 @@ class Settling:
         return report
 
     @property
+    def api_key(self) -> str:
+        """Of the shop's account at the PSP."""
+        return str(credentials_of(self.shop.account)["api_key"])
+
+    def booked(self) -> dict[int, int]:
+        """Debits minus credits of the shop's PSP account, per code that settlement changes."""
+        found = balances(codes=SETTLED_CODES, dimension=self.shop.account.code)
+        return {ref.code: money.minor for ref, money in found.items()}
+
+    @property
     def _account_at_the_psp(self) -> str:
-        return account_of(credentials_of(self.shop.account)["api_key"])
+        return account_of(self.api_key)
 
 
 class PlainReports(SandboxAdapter):

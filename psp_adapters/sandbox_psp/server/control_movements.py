@@ -1,0 +1,70 @@
+"""The control API's part that moves money of an account, and of no payment."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from psp_adapters.sandbox_psp.refusals import Refusal, invalid
+from psp_adapters.sandbox_psp.server.requests import account_of
+from psp_adapters.sandbox_psp.server.simulator import Simulator
+from psp_adapters.sandbox_psp.state.movements import Movement
+
+TYPES: Final = ("fee", "risk_reserved_funds", "payout", "payout_reversal", "other_adjustment")
+_KEYS: Final = frozenset({"api_key", "type", "currency", "gross_minor", "fee_minor"})
+_AMOUNT_MOST: Final = 10**12
+
+
+def move_money(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+    """Change the balance of an account, as the next report will say."""
+    if not _KEYS - {"fee_minor"} <= set(body) <= _KEYS:
+        raise invalid("a movement has api_key, type, currency, gross_minor and perhaps fee_minor")
+    gross_minor, fee_minor = body["gross_minor"], body.get("fee_minor", 0)
+    if body["type"] not in TYPES:
+        raise invalid(f"type is one of {', '.join(TYPES)}")
+    if not all(
+        type(each) is int and abs(each) <= _AMOUNT_MOST for each in (gross_minor, fee_minor)
+    ):
+        raise invalid("gross_minor and fee_minor are integers")
+    currency = str(body["currency"])
+    if not (len(currency) == 3 and currency.isalpha() and currency.isupper()):
+        raise invalid("currency is a code of three capital letters")
+    account_id = _known_account(simulator, body["api_key"])
+    movement = simulator.rules.settlement.move(
+        account_id,
+        type_=body["type"],
+        currency=currency,
+        gross_minor=gross_minor,
+        fee_minor=fee_minor,
+        now_ms=simulator.settle(),
+    )
+    return _view(movement)
+
+
+def pay_out(simulator: Simulator, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Pay out all that the closed reports of an account, or of each, say it has, by currency."""
+    if not set(body) <= {"api_key"}:
+        raise invalid("a payout has an api_key, or nothing for all accounts")
+    one = [_known_account(simulator, body["api_key"])] if body else []
+    now_ms = simulator.settle()
+    return [
+        _view(movement)
+        for account_id in one or list(simulator.truth.accounts)
+        for movement in simulator.rules.settlement.pay_out(account_id, now_ms=now_ms)
+    ]
+
+
+def _known_account(simulator: Simulator, api_key: Any) -> str:
+    account_id = account_of(str(api_key))
+    if account_id not in simulator.truth.accounts:
+        raise Refusal(404, "not_found", "no account of that key", code="account_unknown")
+    return account_id
+
+
+def _view(movement: Movement) -> dict[str, Any]:
+    return {
+        "id": movement.id,
+        "type": movement.type,
+        "currency": movement.currency,
+        "gross_minor": movement.gross_minor,
+        "fee_minor": movement.fee_minor,
+    }
