@@ -17,7 +17,8 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
-from ledger.models import LedgerTransaction
+from ledger.chart import PSP_BALANCE
+from ledger.selectors import changes_by_rule
 from ledger.settlement_rules import SOURCE
 from payments import public_ids
 from payments.admin import display
@@ -147,12 +148,11 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="ledger transactions")
     def transactions(self, line: SettlementLine) -> SafeString | str:
         matched = line.matches.order_by("id").values_list("transaction_id", flat=True)
-        of_line = {"source_type": SOURCE, "source_id": source_of(line.pk)}
-        rows = LedgerTransaction.objects.filter(**of_line).order_by("id")
-        booked = rows.values_list("id", flat=True)
-        links = (
-            (display.link(public_ids.BALANCE_TRANSACTION, each),) for each in (*matched, *booked)
+        booked = changes_by_rule(
+            code=PSP_BALANCE.code, source_type=SOURCE, source_id=source_of(line.pk)
         )
+        ids = (*matched, *sorted(change.transaction_id for change in booked.values()))
+        links = ((display.link(public_ids.BALANCE_TRANSACTION, each),) for each in ids)
         return format_html_join(" ", "{}", links) or display.NOTHING
 
     @shown(description="occurred")

@@ -124,7 +124,8 @@ class Settlement:
         batches = self._truth.batches
         effects = self._truth.effects[batches.until : batches.until + 1]
         movements = self._truth.movements[batches.movements_until : batches.movements_until + 1]
-        return min((each.at_ms for each in (*effects, *movements)), default=None)
+        times_ms = [each.at_ms for each in effects] + [each.at_ms for each in movements]
+        return min(times_ms, default=None)
 
     def _close(self, *, before_ms: int | None, at_ms: int) -> None:
         """Close a batch with all that happened before that time, or with everything."""
