@@ -141,6 +141,14 @@ def entries_of_payment(payment_id: UUID) -> QuerySet[LedgerEntry]:
     return entries.select_related("transaction", "account").order_by("id")
 
 
+def payment_of_transaction(transaction_id: UUID) -> UUID | None:
+    """The payment that a ledger transaction names; None for one of no payment, or of no such id."""
+    rows = statements.execute(
+        "SELECT payment_id FROM ledger_transaction WHERE id = %s", [transaction_id]
+    )
+    return rows[0][0] if rows else None
+
+
 def payment_vectors(
     payment_ids: Collection[UUID] | None = None, *, batch_size: int = _PAYMENTS_PER_BATCH
 ) -> Iterator[PaymentVector]:
