@@ -5,17 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import Any, ClassVar
+from types import TracebackType
+from typing import Any, ClassVar, Final
 
 from django.db import InterfaceError, OperationalError
 from django.db.backends.postgresql import base as django_backend
-from psycopg import Connection, Error
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+from psycopg import Connection, Error, errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ledger.database.clock import database_clock
 from payments import metrics
 
 _TIME_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+SESSION_LOST: Final = (
+    errors.IdleInTransactionSessionTimeout,
+    errors.TransactionTimeout,
+    errors.ReadOnlySqlTransaction,
+)
+"""This process stood still in a transaction and PostgreSQL hung up, or the server was demoted."""
 _thread = threading.local()
 """`begins` is set while the thread takes a connection for a transaction."""
 
@@ -82,10 +91,34 @@ class RestartProofPool(ConnectionPool[DatedConnection]):
             self.drain()
 
 
+class ErrorWrapper(DatabaseErrorWrapper):
+    """Django's, but what says that the session is over or cannot write is an OperationalError.
+
+    PostgreSQL has such errors in other classes, which Django takes for defects of ours.
+    """
+
+    wrapper: Any
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc_value, SESSION_LOST):
+            self.wrapper.errors_occurred = True
+            raise OperationalError(*exc_value.args).with_traceback(traceback) from exc_value
+        super().__exit__(exc_type, exc_value, traceback)
+
+
 class DatabaseWrapper(django_backend.DatabaseWrapper):
-    """Django's backend with our pool and our health check."""
+    """Django's backend with our pool, our health check, and our class for lost sessions."""
 
     _connection_pools: ClassVar[dict[str, RestartProofPool]] = {}
+
+    @cached_property
+    def wrap_database_errors(self) -> ErrorWrapper:
+        return ErrorWrapper(self)
 
     @property
     def pool(self) -> RestartProofPool | None:

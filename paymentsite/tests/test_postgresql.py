@@ -9,13 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections, transaction
 from prometheus_client import REGISTRY
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
+from ledger.database.statements import execute
 from paymentsite.postgresql import base
-from paymentsite.postgresql.base import DatabaseWrapper, RestartProofPool
+from paymentsite.postgresql.base import SESSION_LOST, DatabaseWrapper, RestartProofPool
 
 SIZE = 6
 
@@ -164,3 +165,35 @@ def test_a_transaction_begins_elsewhere_if_a_workers_connection_is_dead(
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     assert begin(kept) != pid
     end(kept)
+
+
+@pytest.mark.parametrize("says_something", [False, True])
+def test_a_process_that_stood_still_in_a_transaction_has_lost_its_session_as_any_other(
+    database: None, says_something: bool
+) -> None:
+    """Stopped by a debugger, by a machine that sleeps: PostgreSQL hangs up meanwhile."""
+    connection = connections["default"]
+    with pytest.raises(OperationalError, match="idle-in-transaction"), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+        time.sleep(0.2)
+        if says_something:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+    connection.close_if_unusable_or_obsolete()
+    assert execute("SELECT 1") == [(1,)]
+
+
+def test_a_server_that_takes_no_writes_is_as_one_that_is_away(database: None) -> None:
+    with pytest.raises(OperationalError, match="read-only"), transaction.atomic():
+        execute("SET TRANSACTION READ ONLY")
+        execute("INSERT INTO payments_books_check (name) VALUES ('x')")
+    assert execute("SELECT 1") == [(1,)]
+
+
+def test_every_error_that_ends_a_session_is_an_operational_error() -> None:
+    """Those of class 25 (transaction state) and 57 (operator intervention) that close it."""
+    ending = {"25P03", "25P04", "57P01", "57P02", "57P03", "57P05"}
+    for code in ending:
+        error = psycopg.errors.lookup(code)
+        assert issubclass(error, psycopg.OperationalError) or error in SESSION_LOST, code
