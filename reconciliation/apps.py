@@ -6,3 +6,11 @@ from django.apps import AppConfig
 class ReconciliationConfig(AppConfig):
     name = "reconciliation"
     verbose_name = "Reconciliation"
+
+    def ready(self) -> None:
+        """Let the daily verification of the books compare settlement lines too."""
+        from payments.services.verification.daily import add_part
+        from reconciliation.services import verification
+
+        add_part(verification.LINES, verification.check_lines_daily)
+        add_part(verification.BOOKINGS, verification.check_bookings_daily)

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
+from uuid import UUID
 
 from ledger import settlement_rules as rules
 from ledger.database import statements
 from ledger.money import Money
 from ledger.posting_rules import REVERSAL_PREFIX
+from payments.services.verification.daily import STEP_SECONDS, Step
+from payments.services.verification.findings import Finding
+from payments.services.verification.rebuild import one_snapshot
 from psp_adapters.contract.settlement_reports import DISPUTE_LINES
 
 LINES_AT_ONCE: Final = 10_000
@@ -51,12 +55,15 @@ _DIFFERENT: Final = """
        AND NOT (booked.minor = l.gross_minor - l.fee_minor AND booked.others = 0
                 AND l.status IN ('open', 'failing') AND l.retrying_since > l.stored_at)
      ORDER BY l.id"""
-_OWNERLESS: Final = """
-    SELECT t.id, t.rule FROM ledger_transaction t
-     WHERE t.source_type = 'settlement_line' AND NOT EXISTS (
+# By the source, whose unique index finds a slice at once.
+_BOOKINGS_OF_NEXT: Final = """
+    SELECT t.source_id, t.id, t.rule, EXISTS (
            SELECT FROM reconciliation_settlement_line l
-            WHERE t.source_id = lpad(to_hex(l.id), 32, '0')::uuid)
-     ORDER BY t.id LIMIT 100"""
+            WHERE t.source_id = lpad(to_hex(l.id), 32, '0')::uuid
+              AND l.id = ('x' || right(replace(t.source_id::text, '-', ''), 16))::bit(64)::bigint)
+      FROM ledger_transaction t
+     WHERE t.source_type = 'settlement_line' AND t.source_id > %s
+     ORDER BY t.source_id LIMIT %s"""
 _OF_SUSPENSE: Final = [
     name
     for rule in (rules.unexplained_receipt, rules.unexplained_charge)
@@ -65,20 +72,62 @@ _OF_SUSPENSE: Final = [
 _OF_DISPUTES: Final = sorted(kind.value for kind in DISPUTE_LINES)
 
 
+LINES: Final = "settlement lines"
+BOOKINGS: Final = "bookings of settlement lines"
+_BEFORE_EVERY_ID: Final = UUID(int=0)
+
+
 def line_differences() -> Iterator[str]:
-    """Every line that differs from what it booked, and every booking of a line that does not exist
-    (100 at most)."""
-    last = 0
-    while (upto := statements.execute(_LAST_OF_NEXT, [last, LINES_AT_ONCE])[0][0]) is not None:
-        for identity, minor, currency, booked_minor, others, status in statements.execute(
-            _DIFFERENT, [_OF_SUSPENSE, last, upto, _OF_DISPUTES]
-        ):
-            due, booked = Money(minor, currency), Money(int(booked_minor), currency)
-            where = ", and something for another payment or currency" if others else ""
-            yield (
-                f"settlement line {identity} ({status}) should have booked {due}, "
-                f"it has booked {booked}{where}"
-            )
-        last = upto
-    for transaction_id, rule in statements.execute(_OWNERLESS):
-        yield f"ledger transaction {transaction_id} ({rule}) is of no settlement line"
+    """Every line that differs from what it booked, and every booking of a line that does not
+    exist."""
+    for check in (check_lines, check_bookings):
+        last: UUID | None = _BEFORE_EVERY_ID
+        while last is not None:
+            step = check(last)
+            yield from (finding.sentence for finding in step.findings)
+            last = step.last
+
+
+def check_lines_daily(position: UUID) -> Step:
+    """The next slice of lines, on one snapshot and within the time of a step."""
+    with one_snapshot(seconds_most=STEP_SECONDS):
+        return check_lines(position)
+
+
+def check_bookings_daily(position: UUID) -> Step:
+    """The next slice of what lines booked, likewise."""
+    with one_snapshot(seconds_most=STEP_SECONDS):
+        return check_bookings(position)
+
+
+def check_lines(position: UUID) -> Step:
+    """Compare the LINES_AT_ONCE lines after this one with what they booked."""
+    last = position.int
+    upto = statements.execute(_LAST_OF_NEXT, [last, LINES_AT_ONCE])[0][0]
+    if upto is None:
+        return Step()
+    rows = statements.execute(_DIFFERENT, [_OF_SUSPENSE, last, upto, _OF_DISPUTES])
+    return Step([_differs(*row) for row in rows], UUID(int=upto))
+
+
+def check_bookings(position: UUID) -> Step:
+    """Look for the lines of the LINES_AT_ONCE ledger transactions after this source."""
+    rows = statements.execute(_BOOKINGS_OF_NEXT, [position, LINES_AT_ONCE])
+    findings = [
+        Finding(str(id), f"ledger transaction {id} ({rule}) is of no settlement line")
+        for _, id, rule, has_line in rows
+        if not has_line
+    ]
+    return Step(findings, rows[-1][0] if len(rows) == LINES_AT_ONCE else None)
+
+
+def _differs(
+    identity: str, minor: int, currency: str, booked_minor: int, others: int, status: str
+) -> Finding:
+    due, booked = Money(minor, currency), Money(int(booked_minor), currency)
+    where = ", and something for another payment or currency" if others else ""
+    return Finding(
+        f"settlement line {identity}"[:128],
+        f"settlement line {identity} ({status}) should have booked {due}, it has booked {booked}"
+        f"{where}",
+    )

@@ -2,13 +2,14 @@
 
 It runs in steps, each over one slice of the books (`ledger.slices`) or of the payments, on one
 database snapshot. So a step is as short in large books as in small ones, and a killed worker loses
-one. A step that takes too long is left out, with an alert.
+one. A step that takes too long is left out, with an alert. Apps above payments add parts of theirs.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
@@ -45,12 +46,11 @@ ENTRIES: Final = "entries without a payment"
 
 _INVARIANTS: Final = {invariant.__name__: invariant for invariant in ALL_INVARIANTS}
 _CUTS: Final = {invariant.__name__: cut for invariant, cut in ALL_INVARIANTS.items()}
-PARTS: Final = (*_INVARIANTS, PAYMENTS, ENTRIES)
-_NEXT: Final = {**dict(pairwise(PARTS)), PARTS[-1]: ""}
+_OF_OTHER_APPS: Final[dict[str, Check]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """What one step found, and where the next begins."""
 
     findings: list[Finding] = field(default_factory=list)
@@ -58,6 +58,20 @@ class _Step:
     """The last row of the part that was compared; None: the part is over."""
     compared: int = 0
     too_long: bool = False
+
+
+Check = Callable[[UUID], Step]
+"""Checks what follows a row of its part: see `Step.last`."""
+
+
+def add_part(name: str, check: Check) -> None:
+    """Let the pass check this too, after the payments; to be called when the app is ready."""
+    _OF_OTHER_APPS[name] = check
+
+
+def parts() -> tuple[str, ...]:
+    """What one pass checks, in this order."""
+    return (*_INVARIANTS, PAYMENTS, ENTRIES, *_OF_OTHER_APPS)
 
 
 def verify_books() -> int:
@@ -69,7 +83,7 @@ def verify_books() -> int:
     end = time.monotonic() + SWEEP_SECONDS
     row = progress(EVERYTHING)
     found = 0
-    while row.part in PARTS or _begin(row):
+    while row.part in parts() or _begin(row):
         step = _check(row)
         found += report(step.findings)  # Before it goes on: a crash repeats, and loses nothing.
         if not _advance(row, step) or time.monotonic() >= end:
@@ -84,7 +98,7 @@ def _begin(row: BooksCheck) -> bool:
         return False
     return advance(
         row,
-        part=PARTS[0],
+        part=parts()[0],
         position=BEFORE_EVERY_ID,
         began_at=now,
         compared=0,
@@ -93,7 +107,9 @@ def _begin(row: BooksCheck) -> bool:
     )
 
 
-def _check(row: BooksCheck) -> _Step:
+def _check(row: BooksCheck) -> Step:
+    if row.part in _OF_OTHER_APPS:
+        return _OF_OTHER_APPS[row.part](row.position)
     if row.part == PAYMENTS:
         return _compare_payments(row.position)
     if row.part == ENTRIES:
@@ -101,8 +117,9 @@ def _check(row: BooksCheck) -> _Step:
     return _check_invariant(row.part, row.position)
 
 
-def _advance(row: BooksCheck, step: _Step) -> bool:
-    part = row.part if step.last is not None else _NEXT[row.part]
+def _advance(row: BooksCheck, step: Step) -> bool:
+    following = {**dict(pairwise(parts())), parts()[-1]: ""}
+    part = row.part if step.last is not None else following[row.part]
     unchecked = row.unchecked + step.too_long
     ends_well = not part and not unchecked
     moved = advance(
@@ -124,7 +141,7 @@ def _advance(row: BooksCheck, step: _Step) -> bool:
     return moved
 
 
-def _check_invariant(name: str, position: UUID) -> _Step:
+def _check_invariant(name: str, position: UUID) -> Step:
     """Check one slice; one with so many offenders that no more are named ends the part."""
     last: UUID | None = None
     try:
@@ -136,13 +153,13 @@ def _check_invariant(name: str, position: UUID) -> _Step:
         if not isinstance(error.__cause__, psycopg.errors.QueryCanceled):
             raise
         logger.exception("alert: %s took more than %s s and was not checked", name, STEP_SECONDS)
-        return _Step(last=last, too_long=True)
+        return Step(last=last, too_long=True)
     if len(offenders) >= OFFENDERS_MAX:
         last = None
-    return _Step([Finding(name, f"{name}: {offender}") for offender in offenders], last)
+    return Step([Finding(name, f"{name}: {offender}") for offender in offenders], last)
 
 
-def _compare_payments(position: UUID) -> _Step:
+def _compare_payments(position: UUID) -> Step:
     with one_snapshot(seconds_most=STEP_SECONDS):
         rows = PaymentIntent.objects.filter(pk__gt=position).order_by("pk")
         intents = {each.id: each for each in rows[:PAYMENTS_PER_STEP]}
@@ -152,10 +169,10 @@ def _compare_payments(position: UUID) -> _Step:
         for intent_id, sentence in found
     ]
     over = len(intents) < PAYMENTS_PER_STEP
-    return _Step(findings, None if over else max(intents), len(intents))
+    return Step(findings, None if over else max(intents), len(intents))
 
 
-def _check_entries_have_payments(position: UUID) -> _Step:
+def _check_entries_have_payments(position: UUID) -> Step:
     with one_snapshot(seconds_most=STEP_SECONDS):
         named = payment_ids_after(position, limit=PAYMENTS_PER_STEP)
         found = list(entries_without_payment(named))
@@ -163,4 +180,4 @@ def _check_entries_have_payments(position: UUID) -> _Step:
         Finding(public_ids.encode(public_ids.PAYMENT_INTENT, payment_id), sentence)
         for payment_id, sentence in found
     ]
-    return _Step(findings, None if len(named) < PAYMENTS_PER_STEP else named[-1])
+    return Step(findings, None if len(named) < PAYMENTS_PER_STEP else named[-1])
