@@ -75,6 +75,8 @@ class _Attempt:
     """For a line of a dispute."""
     operation: Operation | None = None
     """For a line of a charge or refund."""
+    is_of_account: bool = False
+    """A line of the account as a whole, which is what it says."""
     error: str = ""
     is_hopeless: bool = False
     """Another attempt cannot succeed."""
@@ -151,6 +153,8 @@ def _match(line: SettlementLine) -> _Attempt:
     account, reported = line.psp_account, line.reported
     if reported.kind is LineKind.UNKNOWN:
         raise LineConflict(f"no rule knows a line {reported.psp_type}")
+    if reported.kind in ACCOUNT_LINES:
+        return _Attempt(is_of_account=True)
     if reported.kind in DISPUTE_LINES:
         matched = match_dispute_line(account=account, line=reported, actor=ACTOR)
         return _Attempt(matched=matched)
@@ -169,6 +173,8 @@ def _record(leased: SettlementLine, attempt: _Attempt) -> None:
         now = now_utc()
         if attempt.operation is not None:
             _book([(line, attempt.operation)], now)
+        elif attempt.is_of_account:
+            _book_of_account([line], now)
         elif attempt.matched is not None:
             _record_match(line, attempt.matched, now)
         else:

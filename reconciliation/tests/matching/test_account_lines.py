@@ -7,12 +7,18 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from ledger import settlement_rules as rules
+from ledger.exceptions import AlreadyPosted
+from ledger.money import Money
+from ledger.posting_rules import Parties
+from ledger.services import post
 from payments.clock import now_utc
 from payments.models import Case, Operation
 from payments.services.verification.rebuild import differences
 from payments.tests.support.dispute_desk import LONG_AGO
 from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.models import SettlementLine
+from reconciliation.services.matching.line_bookings import source_of
 from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines
 from reconciliation.services.verification import line_differences
@@ -149,6 +155,31 @@ def test_a_dispute_that_booked_itself_is_not_in_suspense_but_its_twin_is(plain: 
     assert sorted(statuses) == [LineStatus.DEAD, LineStatus.DEAD, LineStatus.MATCHED]
     assert plain.booked() == before | {1110: before[1110] - 25_000, 1990: 25_000}
     assert_all_agrees()
+
+
+def test_a_line_that_cannot_be_booked_stops_no_other(plain: Settling) -> None:
+    plain.read(b"l1 payout po_1 -9000 0\nl2 payout po_2 -100 0\nl3 fee x -7 0")
+    first = plain.lines()[0]
+    parties = Parties(psp_account=plain.shop.account.code, merchant="")
+    with transaction.atomic():
+        post(
+            [rules.payout(parties, Money(1, "USD"))],
+            source_type=rules.SOURCE,
+            source_id=source_of(first.pk),
+            payment_id=None,
+            merchant_id=None,
+            psp_account=plain.shop.account.code,
+        )
+    with pytest.raises(AlreadyPosted):
+        match_due_lines()
+    statuses = {line.identity: line.status for line in plain.lines()}
+    assert statuses == {
+        "l1": LineStatus.FAILING,
+        "l2": LineStatus.MATCHED,
+        "l3": LineStatus.MATCHED,
+    }
+    assert plain.booked() == {1110: -108, 1120: 101, 5600: 7}
+    assert any("l1 (failing) should have booked 0.00 USD" in each for each in line_differences())
 
 
 def test_postgresql_refuses_a_line_of_the_account_that_has_not_booked_what_it_says(
