@@ -90,6 +90,10 @@ PSP_BEHAVIOR: Final[dict[str, dict[str, Any]]] = {
     },
     "nothing_is_sent_again": {"drop_before": 0.2, "cache_errors": 0.5, "error_before": 0.2},
     "settlement_lines_start_no_look_up": {"webhooks": {"lose": 1.0}},
+    "fails_over_while_unknown": {
+        "drop_after": 0.2,
+        "webhooks": {"lose": 0.5, "delay_seconds": [5, 20]},
+    },
     "replayed_error_is_final": {
         "error_after": 0.2,
         "cache_errors": 0.5,
