@@ -24,36 +24,52 @@ LINES_AT_ONCE: Final = 10_000
 _LAST_OF_NEXT: Final = """
     SELECT max(id) FROM (SELECT id FROM reconciliation_settlement_line
                           WHERE id > %s ORDER BY id LIMIT %s) AS next_lines"""
-# A matched line of a dispute has booked nothing, or what was reversed: its dispute did. A line
-# that was given up is in suspense, unless the books know its dispute.
+# A matched line of a dispute has booked nothing, or what was reversed: its dispute did. A line that
+# was given up is in suspense, unless the books know its dispute. So is one that waits again.
 _DIFFERENT: Final = """
-    SELECT l.identity, line.minor, l.currency, booked.minor, booked.others, l.status
+    SELECT l.identity, due.minor, l.currency, booked.minor, place.is_wrong, l.status
       FROM reconciliation_settlement_line l
+      JOIN payments_psp_account p ON p.id = l.psp_account_id
       LEFT JOIN payments_operation o ON o.id = l.operation_id
      CROSS JOIN LATERAL (
            SELECT CASE WHEN l.dispute_id IS NULL AND l.status IN ('matched', 'dead')
-                       THEN l.gross_minor - l.fee_minor ELSE 0 END AS minor) AS line
+                       THEN l.gross_minor - l.fee_minor ELSE 0 END AS minor,
+                  CASE WHEN l.status <> 'matched' THEN 1990
+                       WHEN l.kind IN ('charge', 'charge_failure') THEN 1100
+                       WHEN l.kind IN ('refund', 'refund_failure') THEN 2200
+                       WHEN l.kind IN ('payout', 'payout_reversal') THEN 1120
+                       WHEN l.kind = 'risk_reserved_funds' THEN 1130
+                       WHEN l.kind = 'fee' THEN 5600 END AS code) AS due
      CROSS JOIN LATERAL (
-           SELECT coalesce(sum(CASE e.direction WHEN 'D' THEN e.amount_minor
-                                                ELSE -e.amount_minor END)
-                      FILTER (WHERE a.code = 1110 AND a.currency = l.currency), 0) AS minor,
-                  count(*) FILTER (WHERE a.currency <> l.currency
-                                      OR (t.payment_id IS DISTINCT FROM o.intent_id
-                                          AND NOT t.rule = ANY (%s))) AS others
-             FROM ledger_transaction t
-             JOIN ledger_entry e ON e.transaction_id = t.id
-             JOIN ledger_account a ON a.id = e.account_id
-            WHERE t.source_type = 'settlement_line'
-              AND t.source_id = lpad(to_hex(l.id), 32, '0')::uuid) AS booked
+           SELECT coalesce(sum(e.signed) FILTER (WHERE e.code = 1110), 0) AS minor,
+                  coalesce(sum(e.signed) FILTER (WHERE e.code = due.code), 0) AS own,
+                  count(*) FILTER (WHERE e.currency <> l.currency OR e.dimension <> p.code
+                                      OR (e.payment_id IS DISTINCT FROM o.intent_id
+                                          AND NOT e.rule = ANY (%s))) AS others
+             FROM (SELECT a.code, a.dimension, a.currency, t.payment_id, t.rule,
+                          CASE e.direction WHEN 'D' THEN e.amount_minor
+                                           ELSE -e.amount_minor END AS signed
+                     FROM ledger_transaction t
+                     JOIN ledger_entry e ON e.transaction_id = t.id
+                     JOIN ledger_account a ON a.id = e.account_id
+                    WHERE t.source_type = 'settlement_line'
+                      AND t.source_id = lpad(to_hex(l.id), 32, '0')::uuid) AS e) AS booked
+     CROSS JOIN LATERAL (
+           SELECT booked.others > 0
+                  OR (l.dispute_id IS NULL AND booked.own <> CASE
+                          WHEN l.status <> 'matched' THEN -booked.minor
+                          WHEN l.kind = 'fee' THEN -due.minor
+                          ELSE -l.gross_minor END) AS is_wrong) AS place
      WHERE l.id > %s AND l.id <= %s
-       AND (booked.minor <> line.minor OR booked.others > 0)
-       AND NOT (booked.minor = 0 AND booked.others = 0 AND l.status = 'dead' AND EXISTS (
-               SELECT FROM payments_dispute d
-                WHERE l.kind = ANY (%s) AND d.psp_account_id = l.psp_account_id
-                  AND d.psp_dispute_id = l.psp_id))
-       -- One that waits again is in suspense still.
-       AND NOT (booked.minor = l.gross_minor - l.fee_minor AND booked.others = 0
-                AND l.status IN ('open', 'failing') AND l.retrying_since > l.stored_at)
+       AND (booked.minor <> due.minor OR place.is_wrong)
+       AND (place.is_wrong OR NOT (
+               l.status = 'dead' AND booked.minor = 0 AND EXISTS (
+                   SELECT FROM payments_dispute d
+                    WHERE l.kind = ANY (%s) AND d.psp_account_id = l.psp_account_id
+                      AND d.psp_dispute_id = l.psp_id)))
+       AND (place.is_wrong OR NOT (
+               l.status IN ('open', 'failing') AND l.retrying_since > l.stored_at
+               AND booked.minor = l.gross_minor - l.fee_minor))
      ORDER BY l.id"""
 # By the source, whose unique index finds a slice at once.
 _BOOKINGS_OF_NEXT: Final = """
@@ -122,12 +138,12 @@ def check_bookings(position: UUID) -> Step:
 
 
 def _differs(
-    identity: str, minor: int, currency: str, booked_minor: int, others: int, status: str
+    identity: str, minor: int, currency: str, booked_minor: int, is_misplaced: bool, status: str
 ) -> Finding:
     due, booked = Money(minor, currency), Money(int(booked_minor), currency)
-    where = ", and something for another payment or currency" if others else ""
+    where = ", and on other accounts, in another currency or for another payment than it says"
     return Finding(
         f"settlement line {identity}"[:128],
-        f"settlement line {identity} ({status}) should have booked {due}, it has booked {booked}"
-        f"{where}",
+        f"settlement line {identity} ({status}) should have booked {due} on 1110, it has booked "
+        f"{booked}{where if is_misplaced else ''}",
     )

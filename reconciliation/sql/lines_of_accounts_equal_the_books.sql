@@ -1,6 +1,6 @@
 -- A settlement line of the account as a whole has booked, when it is matched, just what it says: its
 -- net on our balance with the PSP (1110), its gross on the account of its kind, and its fee as a fee
--- of the account (5600). It belongs to no payment.
+-- of the account (5600), all of the line's PSP account. It belongs to no payment.
 
 CREATE FUNCTION reconciliation_check_account_line() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
@@ -23,6 +23,8 @@ BEGIN
          WHERE t.source_type = 'settlement_line'
            AND t.source_id = lpad(to_hex(NEW.id), 32, '0')::uuid
            AND t.payment_id IS NULL AND a.currency = NEW.currency
+           AND a.dimension = (SELECT p.code FROM payments_psp_account p
+                               WHERE p.id = NEW.psp_account_id)
          GROUP BY a.code
         HAVING sum(CASE e.direction WHEN 'D' THEN e.amount_minor ELSE -e.amount_minor END) <> 0
     )

@@ -38,7 +38,7 @@ def test_lines_and_their_bookings_are_parts_of_the_daily_pass(settled: Settling)
         (
             "UPDATE ledger_entry SET amount_minor = 1 WHERE entry_type = 'settlement' "
             "AND amount_minor = 3000",
-            "should have booked 30.00 USD, it has booked 0.01 USD",
+            "should have booked 30.00 USD on 1110, it has booked 0.01 USD",
         ),
         (
             "UPDATE ledger_transaction SET source_id = gen_random_uuid() "

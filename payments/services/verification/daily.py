@@ -46,7 +46,6 @@ ENTRIES: Final = "entries without a payment"
 
 _INVARIANTS: Final = {invariant.__name__: invariant for invariant in ALL_INVARIANTS}
 _CUTS: Final = {invariant.__name__: cut for invariant, cut in ALL_INVARIANTS.items()}
-_OF_OTHER_APPS: Final[dict[str, Check]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,8 @@ class Step:
 
 
 Check = Callable[[UUID], Step]
-"""Checks what follows a row of its part: see `Step.last`."""
+"""Checks the slice after a row of its part; takes the row's id, see `Step.last`."""
+_OF_OTHER_APPS: Final[dict[str, Check]] = {}
 
 
 def add_part(name: str, check: Check) -> None:

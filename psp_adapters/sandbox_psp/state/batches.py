@@ -61,7 +61,7 @@ class Batches:
         for effect in effects[self.until : record["until"]]:
             if effect.kind in LINE_TYPES:
                 by_account.setdefault(effect.payment.account.id, ([], []))[0].append(effect)
-        for movement in movements[self.movements_until : record["movements_until"]]:
+        for movement in movements[self.movements_until : record.get("movements_until", 0)]:
             by_account.setdefault(movement.account_id, ([], []))[1].append(movement)
         for account_id, (of_payments, of_account) in by_account.items():
             reports = self.reports.setdefault(account_id, [])
@@ -74,4 +74,4 @@ class Batches:
             )
             reports.append(report)
         self.until, self.closed_ms = record["until"], record["at"]
-        self.movements_until = record["movements_until"]
+        self.movements_until = record.get("movements_until", 0)

@@ -1,4 +1,4 @@
-"""`manage.py explain ID`: the whole story of one payment, and what of it is unexplained."""
+"""`manage.py explain ID`: the full history of one payment, and what of it is unexplained."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         if len(found) > 1:
             self._list(found)
             sys.exit(2)
-        explanation = explain_payment(found[0])
+        explanation = explain_payment(found[0].pk)
         self._show(explanation)
         if not explanation.is_explained:
             sys.exit(1)

@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from ledger.chart import CHART
 from ledger.money import Money
 from ledger.selectors import entries_of_payment
 from payments.models import Case, Delivery, PaymentIntent
-from payments.services.verification.rebuild import differences_of
+from payments.services.verification.rebuild import differences_of, one_snapshot
 from payments.states import OPERATION_OPEN, CaseStatus, DeliveryStatus
+from reconciliation.models import SettlementLine
 from reconciliation.services.explanation.timeline import TimelineEntry, lines_of, timeline_of
 from reconciliation.states import LINE_WAITING, LineStatus
 
@@ -44,15 +46,27 @@ class Explanation:
         return not (self.differences or any(self.unexplained.values()))
 
 
-def explain_payment(intent: PaymentIntent) -> Explanation:
-    """The whole of one payment: its timeline, what is open, and its unexplained remainder."""
-    return Explanation(
-        intent=intent,
-        timeline=timeline_of(intent),
-        open=[*_open_operations(intent), *_open_items(intent), *_open_work(intent)],
-        unexplained=_unexplained(intent),
-        differences=list(differences_of([intent])),
-    )
+def explain_payment(payment_id: UUID) -> Explanation:
+    """The whole of one payment: its timeline, what is open, and its unexplained remainder.
+
+    Reads one snapshot, so that a change under way is no difference; not inside a transaction.
+    Raises PaymentIntent.DoesNotExist.
+    """
+    with one_snapshot():
+        intent = PaymentIntent.objects.get(pk=payment_id)
+        lines = list(lines_of(intent))
+        return Explanation(
+            intent=intent,
+            timeline=timeline_of(intent, lines),
+            open=[
+                *_open_operations(intent),
+                *_open_items(intent),
+                *_open_lines(lines),
+                *_open_work(intent),
+            ],
+            unexplained=_unexplained(intent, lines),
+            differences=list(differences_of([intent])),
+        )
 
 
 def _open_operations(intent: PaymentIntent) -> Iterator[str]:
@@ -74,9 +88,14 @@ def _open_items(intent: PaymentIntent) -> Iterator[str]:
             yield f"{code} {CHART[code].name} {Money(minor, currency)}: {_WAITS_FOR[code]}"
 
 
+def _open_lines(lines: list[SettlementLine]) -> Iterator[str]:
+    for line in lines:
+        if line.status in LINE_WAITING:
+            why = f": {line.last_error}" if line.last_error else ""
+            yield f"settlement line {line.identity} {line.net} is {line.status}{why}"
+
+
 def _open_work(intent: PaymentIntent) -> Iterator[str]:
-    for line in lines_of(intent).filter(status__in=sorted(LINE_WAITING)).order_by("id"):
-        yield f"settlement line {line.identity} {line.net} is {line.status}: {line.last_error}"
     waiting = Delivery.objects.filter(aggregateid=intent.pk, status=DeliveryStatus.PENDING)
     for delivery in waiting.select_related("endpoint").order_by("id"):
         yield f"event {delivery.seq} is not delivered to {delivery.endpoint.public_id} yet"
@@ -84,9 +103,10 @@ def _open_work(intent: PaymentIntent) -> Iterator[str]:
         yield f"{case.public_id} {case.kind} is open: {case.summary}"
 
 
-def _unexplained(intent: PaymentIntent) -> dict[str, Money]:
+def _unexplained(intent: PaymentIntent, lines: list[SettlementLine]) -> dict[str, Money]:
     found: dict[str, Money] = {intent.currency: Money.zero(intent.currency)}
-    for line in lines_of(intent).filter(status=LineStatus.DEAD):
-        before = found.get(line.currency, Money.zero(line.currency))
-        found[line.currency] = before + Money(abs(line.net.minor), line.currency)
+    for line in lines:
+        if line.status == LineStatus.DEAD:
+            before = found.get(line.currency, Money.zero(line.currency))
+            found[line.currency] = before + Money(abs(line.net.minor), line.currency)
     return found

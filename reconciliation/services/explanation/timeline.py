@@ -45,8 +45,11 @@ class TimelineEntry:
     text: str
 
 
-def timeline_of(intent: PaymentIntent) -> list[TimelineEntry]:
-    """Everything that is known of the payment, in the order in which it happened."""
+def timeline_of(intent: PaymentIntent, lines: list[SettlementLine]) -> list[TimelineEntry]:
+    """Everything that is known of the payment, in the order in which it happened.
+
+    `lines` are those of `lines_of`.
+    """
     operations = list(intent.operations.order_by("id").select_related("psp_account")[:ROWS_MOST])
     entries = [
         *_requests(intent),
@@ -56,15 +59,27 @@ def timeline_of(intent: PaymentIntent) -> list[TimelineEntry]:
         *_events(intent),
         *_deliveries(intent),
         *_disputes(intent),
-        *_lines(intent, operations),
+        *_lines(lines),
         *_cases(intent),
     ]
     return sorted(entries, key=attrgetter("at"))
 
 
 def lines_of(intent: PaymentIntent) -> QuerySet[SettlementLine]:
-    """The settlement lines about the payment, by its operations and the PSP's ids of it."""
-    return _lines_about(intent, list(intent.operations.all()))
+    """The first ROWS_MOST settlement lines about the payment, by the PSP's ids of it."""
+    operations = intent.operations.values_list("psp_account_id", "psp_id", "psp_payment_id")
+    disputes = intent.disputes.values_list("psp_account_id", "psp_dispute_id")
+    acts = {*((account, psp_id) for account, psp_id, _ in operations), *disputes}
+    payments = {(account, psp_payment_id) for account, _, psp_payment_id in operations}
+    named = [Q(psp_account_id=account, psp_id=psp_id) for account, psp_id in acts if psp_id]
+    # `<> ''` lets PostgreSQL use the partial index.
+    named += [
+        Q(psp_account_id=account, psp_payment_id=each) & ~Q(psp_payment_id="")
+        for account, each in payments
+        if each
+    ]
+    rows = SettlementLine.objects.filter(reduce(or_, named, Q(pk__in=())))
+    return rows.select_related("report").order_by("id")[:ROWS_MOST]
 
 
 def _requests(intent: PaymentIntent) -> Iterator[TimelineEntry]:
@@ -159,9 +174,7 @@ def _disputes(intent: PaymentIntent) -> Iterator[TimelineEntry]:
         yield TimelineEntry(at=response.created_at, source="dispute", text=text)
 
 
-def _lines(intent: PaymentIntent, operations: list[Operation]) -> Iterator[TimelineEntry]:
-    rows = _lines_about(intent, operations).select_related("report").order_by("id")
-    lines = list(rows[:ROWS_MOST])
+def _lines(lines: list[SettlementLine]) -> Iterator[TimelineEntry]:
     payouts: defaultdict[tuple[object, str], list[str]] = defaultdict(list)
     for payout in SettlementLine.objects.filter(
         report_id__in={line.report_id for line in lines}, kind=LineKind.PAYOUT.value
@@ -175,19 +188,6 @@ def _lines(intent: PaymentIntent, operations: list[Operation]) -> Iterator[Timel
             f"{'' if line.status == LineStatus.MATCHED else f': {line.last_error}'}"
         )
         yield TimelineEntry(at=line.stored_at, source="settlement", text=text)
-
-
-def _lines_about(intent: PaymentIntent, operations: list[Operation]) -> QuerySet[SettlementLine]:
-    named = [
-        Q(psp_account_id=each.psp_account_id, psp_payment_id=each.psp_payment_id)
-        & ~Q(psp_payment_id="")
-        for each in operations
-        if each.psp_payment_id
-    ]
-    acts = [(each.psp_account_id, each.psp_id) for each in operations if each.psp_id]
-    acts += intent.disputes.values_list("psp_account_id", "psp_dispute_id")
-    named += [Q(psp_account_id=account, psp_id=psp_id) for account, psp_id in acts]
-    return SettlementLine.objects.filter(reduce(or_, named, Q(pk__in=())))
 
 
 def _cases(intent: PaymentIntent) -> Iterator[TimelineEntry]:

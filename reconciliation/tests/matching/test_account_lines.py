@@ -210,3 +210,25 @@ def test_bookings_of_the_account_that_were_changed_by_hand_are_named(
     with triggers_off(owner_cursor, change.split()[1]):
         owner_cursor.execute(change)
     assert "should have booked -90.00 USD" in next(line_differences())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE ledger_account SET dimension = 'elsewhere' WHERE code = 1110",
+        "UPDATE ledger_account SET code = 1130 WHERE code = 1120",
+        "UPDATE ledger_account SET code = 1300 WHERE code = 1990",
+        "UPDATE ledger_account SET code = 2200 WHERE code = 1100",
+    ],
+)
+def test_bookings_that_were_moved_to_another_account_by_hand_are_named(
+    plain: Settling, owner_cursor: Any, change: str
+) -> None:
+    [charge] = plain.shop.operations(plain.desk.pay(9_000))
+    lines = match(plain, f"l1 charge {charge.psp_id} 9000 100", "l2 correction x_1 -5 0")
+    assert lines["l2"].status == LineStatus.DEAD
+    match(plain, "l3 payout po_1 -8000 1")
+    assert_all_agrees()
+    with triggers_off(owner_cursor, "ledger_account"):
+        owner_cursor.execute(change)
+    assert any("on other accounts" in each for each in line_differences())

@@ -90,7 +90,7 @@ def test_a_settled_capture_that_is_reversed_is_owed_to_the_psp_until_it_reports_
             "should have booked 88.49 USD",
         ),
         ("UPDATE ledger_transaction SET source_id = gen_random_uuid()", "is of no settlement line"),
-        ("UPDATE ledger_transaction SET payment_id = NULL", "something for another payment"),
+        ("UPDATE ledger_transaction SET payment_id = NULL", "for another payment"),
     ],
 )
 def test_bookings_of_a_line_that_were_changed_by_hand_are_named(
