@@ -20,7 +20,7 @@ from payments.models import Customer, PaymentMethod
 from payments.objects.customer import customer_object, deleted_customer_object
 from payments.objects.payment_method import payment_method_object
 from payments.public_ids import created_at_of
-from payments.selectors.customers import one_payment_method
+from payments.selectors.customers import one_payment_method, payment_methods
 from payments.services.callers.caller import Caller
 from payments.services.commands.payment_methods import (
     attach,
@@ -31,6 +31,8 @@ from payments.services.commands.payment_methods import (
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes.mandates import revoke_mandates
+from payments.services.psp_gateway.stored_methods import kept_tokens_of, release_at_psp
+from psp_adapters.contract.operations import PspUnavailable
 
 _TEXTS: Final = ("name", "email", "phone", "description")
 _CHANGEABLE: Final = (
@@ -113,15 +115,18 @@ def update_customer(tx: DirectTx, *, customer_id: UUID, details: CustomerDetails
 def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
     """Delete a customer and detach its payment methods; payments keep naming it.
 
-    Returns the stub that is left. Personal data is erased from the row; events and charges stay
-    as they were. Raises ResourceMissing, also the second time.
+    What PSPs keep of the methods is released there first: if that is not certain, nothing is
+    deleted here, and the request is repeated. Returns the stub that is left. Personal data is
+    erased from the row; events and charges stay as they were. Raises ResourceMissing, also the
+    second time, and PspUnavailable.
     """
+    released = _release_all_at_psps(caller, customer_id)
     with transaction.atomic(durable=True):
         customer = locked_customer(caller, customer_id, param="id")
         last_seen = customer_object(customer)
         now = now_utc()
         batch = Batch()
-        _detach_all(customer, caller, batch)
+        _detach_all(customer, caller, batch, released=released)
         for name in _TEXTS:
             setattr(customer, name, "")
         customer.address = customer.shipping = None
@@ -134,10 +139,23 @@ def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
     return deleted_customer_object(customer)
 
 
-def _detach_all(customer: Customer, caller: Caller, batch: Batch) -> None:
+def _release_all_at_psps(caller: Caller, customer_id: UUID) -> frozenset[tuple[UUID, str]]:
+    """Have the PSPs release what they keep of a customer's methods; what that was."""
+    kept = kept_tokens_of(payment_methods(caller.scope).filter(customer_id=customer_id))
+    for (_account_id, token), method in kept.items():
+        release_at_psp(method, token)
+    return frozenset(kept)
+
+
+def _detach_all(
+    customer: Customer, caller: Caller, batch: Batch, *, released: frozenset[tuple[UUID, str]]
+) -> None:
     """Detach every payment method of a locked customer, with an event for each."""
-    methods = PaymentMethod.objects.select_for_update().filter(customer_id=customer.id)
-    for method in methods.order_by("id"):
+    rows = payment_methods(caller.scope).select_for_update().filter(customer_id=customer.id)
+    methods = list(rows.order_by("id"))
+    if kept_tokens_of(methods).keys() - released:
+        raise PspUnavailable("the provider has kept a method meanwhile, and must release it first")
+    for method in methods:
         before = payment_method_object(method)
         method.customer_id = None
         method.detached_at = method.updated_at = now_utc()

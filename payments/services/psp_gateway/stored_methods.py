@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from uuid import UUID
+
 from payments.models import PaymentMethod
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.queries import Inconclusive, look_up
@@ -29,6 +32,22 @@ def kept_token_of(method: PaymentMethod) -> str:
     )
     is_needed = can.bare_token(token) is not None or others.exclude(pk=method.pk).exists()
     return "" if is_needed else token
+
+
+def kept_tokens_of(methods: Iterable[PaymentMethod]) -> dict[tuple[UUID, str], PaymentMethod]:
+    """What PSPs must release first if all methods of a customer are detached, each with a method.
+
+    The keys are the PSP account and the token: a token that two methods share is released once.
+    """
+    kept = {}
+    for method in methods:
+        can = accounts.capabilities_of(method.psp_account_id)
+        token = method.charged_token if can.tokens_are_stored else method.stored_token
+        if can.tokens_are_stored and can.bare_token(token) is not None:
+            continue
+        if can.releases_methods and token:
+            kept[method.psp_account_id, token] = method
+    return kept
 
 
 def release_at_psp(method: PaymentMethod, token: str) -> None:

@@ -337,6 +337,21 @@ def test_a_card_is_kept_charged_off_session_and_deleted_when_its_last_method_is_
     assert adyen.face.cards.deleted == {("shopper-1", "GOODCARD00000001")}
 
 
+def test_a_customer_is_deleted_once_adyen_has_deleted_its_cards(adyen: AdyenShop) -> None:
+    api = api_of(adyen)
+    other = "shopper-1/GOODCARD00000002"
+    customer = api.post("/v1/customers").body["id"]
+    for token in (GOOD, GOOD, other):
+        kept_card(adyen, token, customer=customer)
+    adyen.face.drop_next("DELETE .*", after=False)
+    doubt = api.delete(f"/v1/customers/{customer}")
+    assert (doubt.status, doubt.error["code"]) == (503, "service_unavailable")
+    assert PaymentMethod.objects.filter(customer__isnull=False).count() == 3
+    assert api.delete(f"/v1/customers/{customer}").body["deleted"] is True
+    assert not PaymentMethod.objects.filter(customer__isnull=False).exists()
+    assert adyen.face.cards.deleted == {tuple(token.split("/")) for token in (GOOD, other)}
+
+
 @pytest.mark.parametrize("comes_back", [True, False])
 def test_the_challenge_of_a_setup_waits_for_the_customer_and_is_given_up_after_a_day(
     adyen: AdyenShop, owner_cursor: psycopg.Cursor[Any], comes_back: bool

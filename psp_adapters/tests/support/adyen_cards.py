@@ -14,6 +14,7 @@ from psp_adapters.contract.setups import SetupRequest
 Json = dict[str, Any]
 STORED_CARDS = {
     "GOODCARD00000001": "pm_card_visa",
+    "GOODCARD00000002": "pm_card_visa",
     "DECLINED00000001": "pm_card_visa_chargeDeclined",
     "CHALLENGED000001": "pm_card_threeDSecure2Required",
     "ONCECHALLENGED01": "pm_card_authenticationRequiredOnSetup",
