@@ -90,6 +90,12 @@ _declared: Final = (
         f"Dead-lettered settlement lines, {settlement.COUNT_MOST} at most.",
     ),
     Figure(
+        "payments_settlement_lines_unmatched",
+        "Settlement lines that are failing or dead-lettered, by discrepancy, "
+        f"{settlement.COUNT_MOST} at most.",
+        ("discrepancy",),
+    ),
+    Figure(
         "payments_cases_open",
         f"Open cases by kind and by how long they have been open; {_MOST}, the oldest.",
         ("kind", "age"),
@@ -193,6 +199,7 @@ def _of_settlement_and_the_books() -> dict[str, float | Samples]:
     values: dict[str, float | Samples] = {
         "payments_settlement_lines_overdue_seconds": settlement.lines_overdue_seconds(),
         "payments_settlement_lines_dead": settlement.lines_dead(),
+        "payments_settlement_lines_unmatched": _by_one_label(settlement.unmatched_lines()),
         "payments_books_differences": books_checks.books_differences(),
         "payments_books_check_behind_seconds": books_checks.recent_check_behind_seconds(),
         "payments_list_horizon_seconds": row_ids.horizon_seconds(),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
+from uuid import UUID
+
+from django.db.models import Count
 
 from ledger.database.statements import execute, table_of
+from reconciliation.discrepancies import OF_LINES
 from reconciliation.models import SettlementLine
 from reconciliation.states import LineStatus
 
@@ -27,3 +32,22 @@ def lines_dead() -> int:
         f"WHERE status = '{LineStatus.DEAD.value}' LIMIT {COUNT_MOST}) AS dead"
     )
     return int(rows[0][0])
+
+
+def unmatched_lines() -> dict[str, float]:
+    """Lines that are failing or given up, by code; COUNT_MOST at most."""
+    rows = execute(
+        f"SELECT discrepancy, count(*) FROM (SELECT discrepancy FROM {table_of(SettlementLine)} "
+        f"WHERE discrepancy <> '' LIMIT {COUNT_MOST}) AS unmatched GROUP BY 1"
+    )
+    return {code.value: 0.0 for code in sorted(OF_LINES)} | {code: float(n) for code, n in rows}
+
+
+def discrepancies_of(report_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:
+    """By report: how many of the lines that it was the first to tell are not matched, by code."""
+    found: dict[UUID, dict[str, int]] = {report_id: {} for report_id in report_ids}
+    rows = SettlementLine.objects.filter(report_id__in=report_ids).exclude(discrepancy="")
+    counts = rows.values_list("report_id", "discrepancy").annotate(count=Count("id"))
+    for report_id, code, count in counts.order_by("discrepancy"):
+        found[report_id][code] = count
+    return found

@@ -39,7 +39,7 @@ class CaseAdmin(SearchByPublicId, ReadOnlyAdmin):
         public_ids.CHARGE: "operation_id",
     }
     fieldsets = (
-        group(None, "summary", "advice", ("kind", "shown_status"), "amount"),
+        group(None, "summary", "advice", ("kind", "shown_status"), ("discrepancy", "amount")),
         group("Subject", ("payment", "shown_subject"), ("merchant", "psp_account"), "opened"),
         group("Resolution", ("closed_at", "closed_by"), "resolution"),
     )

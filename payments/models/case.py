@@ -21,7 +21,8 @@ class Case(WithPublicId, MachineModel):
     application_rights = ("select", "insert", "update")
     permanent_columns = (
         *("merchant_id", "livemode", "psp_account_id", "kind", "subject", "intent_id"),
-        *("operation_id", "amount_minor", "currency", "summary", "opened_at"),
+        *("operation_id", "amount_minor", "currency", "summary", "discrepancy"),
+        "opened_at",
     )
     public_id_prefix = public_ids.CASE
 
@@ -49,6 +50,8 @@ class Case(WithPublicId, MachineModel):
     currency = models.CharField(max_length=3, blank=True)
     summary = models.CharField(max_length=500)
     """What is wrong, in one sentence; what to do follows from the kind."""
+    discrepancy = models.CharField(max_length=32, blank=True, default="", db_default="")
+    """What reconciliation found, as a code of its closed list; empty for other cases."""
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.CharField(max_length=200, blank=True)

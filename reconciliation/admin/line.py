@@ -29,6 +29,7 @@ from payments.admin.story import ROWS_MAX, Section
 from payments.models import Operation, PaymentIntent, PspAccount
 from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.settlement_reports import LineKind
+from reconciliation.discrepancies import ADVICE, OF_LINES, Discrepancy
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
 from reconciliation.services.matching.line_bookings import source_of
 from reconciliation.states import LineStatus
@@ -51,6 +52,7 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
         "shown_gross",
         "shown_fee",
         "shown_status",
+        "discrepancy",
         "shown_dispute",
         "last_error",
         "psp_account",
@@ -59,6 +61,7 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_select_related = ("psp_account",)
     list_filter = (
         one_of("status", LineStatus),
+        one_of("discrepancy", sorted(OF_LINES), label=str),
         one_of("kind", LineKind),
         CurrencyFilter,
         ("psp_account", RelatedDropdownFilter),
@@ -94,6 +97,8 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
                     "transactions",
                     ("accounted_at", "next_attempt_at"),
                     ("retrying_since", "last_error"),
+                    ("discrepancy", "meaning"),
+                    "advice",
                 )
             },
         ),
@@ -144,6 +149,15 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
         report = SettlementReport.objects.only("name").get(pk=line.report_id)
         url = reverse("admin:reconciliation_settlementreport_change", args=[report.pk])
         return display.link_to(url, report.name)
+
+    @shown(description="meaning")
+    def meaning(self, line: SettlementLine) -> str:
+        code = line.discrepancy
+        return str(Discrepancy(code).label) if code else display.NOTHING
+
+    @shown(description="what to do")
+    def advice(self, line: SettlementLine) -> str:
+        return ADVICE[Discrepancy(line.discrepancy)] if line.discrepancy else display.NOTHING
 
     @shown(description="ledger transactions")
     def transactions(self, line: SettlementLine) -> SafeString | str:

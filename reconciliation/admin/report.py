@@ -19,6 +19,7 @@ from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
 from payments.models import PspAccount
 from reconciliation.models import ReportBody, ReportFetch, SettlementReport
+from reconciliation.selectors import discrepancies_of
 from reconciliation.states import ReportStatus
 
 _SHOWN_BYTES = 20_000
@@ -56,6 +57,7 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("imported_by", "shown_status"),
                     ("lines_announced", "lines"),
                     ("lines_read", "lines_new"),
+                    "discrepancies",
                     ("read_at", "next_attempt_at"),
                     ("failing_since", "last_error"),
                 )
@@ -80,6 +82,12 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
     def lines(self, report: SettlementReport) -> SafeString:
         url = reverse("admin:reconciliation_settlementline_changelist")
         return display.link_to(f"{url}?q={report.pk}", "those that it was the first to tell")
+
+    @shown(description="discrepancies")
+    def discrepancies(self, report: SettlementReport) -> str:
+        """How many of its lines are not matched, by code."""
+        found = discrepancies_of([report.pk])[report.pk]
+        return ", ".join(f"{count} {code}" for code, count in found.items()) or "none"
 
     @shown(description="size")
     def size(self, report: SettlementReport) -> str:

@@ -15,6 +15,7 @@ from psp_adapters.contract.settlement_reports import (
     LineKind,
     ReportLine,
 )
+from reconciliation.discrepancies import OF_LINES
 from reconciliation.models.report import SettlementReport
 from reconciliation.states import LINE_TRANSITIONS, LineStatus
 
@@ -66,6 +67,8 @@ class SettlementLine(MachineModel):
     retrying_since = models.DateTimeField()
     """Start of the retry window; a case opens when it ends."""
     last_error = models.CharField(max_length=500, blank=True)
+    discrepancy = models.CharField(max_length=32, blank=True, default="", db_default="")
+    """Why it is not matched, one of discrepancies.OF_LINES; empty before the first attempt."""
     dispute = models.ForeignKey(
         Dispute, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
     )
@@ -106,6 +109,14 @@ class SettlementLine(MachineModel):
                 ),
                 name="line_says_what_it_is",
             ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    status__in=[S.FAILING, S.DEAD],
+                    discrepancy__in=sorted(each.value for each in OF_LINES),
+                )
+                | models.Q(status__in=[S.OPEN, S.MATCHED], discrepancy=""),
+                name="line_unmatched_has_its_discrepancy",
+            ),
         ]
         indexes = [
             models.Index(
@@ -122,6 +133,9 @@ class SettlementLine(MachineModel):
                 ),
             ),
             models.Index("id", name="line_dead", condition=models.Q(status=S.DEAD)),
+            models.Index(
+                "discrepancy", name="line_discrepancy", condition=~models.Q(discrepancy="")
+            ),
             models.Index(fields=["psp_account", "psp_id"], name="line_of_act"),
             models.Index(
                 "psp_account",

@@ -82,7 +82,7 @@ OURS: Final = _columns(
     "RoutingRule.name,conditions,targets RoutingDecision.reason,rule_name,candidates "
     "Merchant.name,late_success_policy,dispute_loss_policy,disputed_refund_policy "
     "Mandate.status,use,currency,acceptance "
-    "Case.kind,subject,status,currency,closed_by Customer.tax_exempt Deadline.status "
+    "Case.kind,subject,status,currency,closed_by,discrepancy Customer.tax_exempt Deadline.status "
     "PaymentMethod.allow_redisplay SetupIntent.status,usage,client_secret,cancellation_reason "
     "SetupAttempt.status,psp_key,usage,three_d_secure,actor,request_id Operation.save_for "
     "CheckoutSession.token,status,bank_decision,locale,submit_type "
@@ -99,7 +99,7 @@ OURS: Final = _columns(
     "PspNotification.claimed_kind,claimed_currency "
     "Refund.currency,status,reason FailedEvent.group,type "
     "SettlementReport.imported_by,body_sha256,status SettlementLine.content_sha256,kind,currency "
-    "SettlementLine.status ConfigurationChange.subject,verb,changes"
+    "SettlementLine.status,discrepancy ConfigurationChange.subject,verb,changes"
 )
 """Made by the platform or its operators' commands."""
 

@@ -64,6 +64,7 @@ class Command(BaseCommand):
             "payment": payment,
             "subject": case.subject,
             "amount": _amount(case),
+            "discrepancy": case.discrepancy or "-",
             "what is wrong": case.summary,
             "what to do": ADVICE[CaseKind(case.kind)],
         }

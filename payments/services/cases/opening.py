@@ -95,9 +95,15 @@ def case_about_books(subject: str, summary: str) -> Case:
     return _new_case(CaseKind.BOOKS_DIFFER, subject=subject, summary=summary, livemode=True)
 
 
-def case_about_account(kind: CaseKind, account: PspAccount, summary: str, *, subject: str) -> Case:
-    """An unsaved case about something at a PSP account that no payment of ours explains."""
+def case_about_account(
+    kind: CaseKind, account: PspAccount, summary: str, *, subject: str, discrepancy: str = ""
+) -> Case:
+    """An unsaved case about something at a PSP account that no payment of ours explains.
+
+    `discrepancy`: what reconciliation found, as a code of its closed list.
+    """
     case = _new_case(kind, subject=subject, summary=summary, livemode=account.livemode)
+    case.discrepancy = discrepancy
     case.psp_account_id = account.id
     return case
 

@@ -151,7 +151,7 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{line.occurred_at:%Y-%m-%d %H:%M:%S} {name_of(line)} {line.status}: "
                 f"{line.psp_type} {line.net} {line.psp_id or line.identity}, tried "
-                f"{line.attempts} times: {line.last_error}"
+                f"{line.attempts} times: {line.discrepancy}: {line.last_error}"
             )
         waiting = rows.filter(status=LineStatus.OPEN).count()
         self.stdout.write(f"{given_up.count()} lines failing or dead, {waiting} not attempted yet")

@@ -14,7 +14,9 @@ from payments.models import Dispute, PaymentIntent
 from payments.states import DISPUTE_INQUIRY
 from psp_adapters.contract.disputes import DisputeStatus, PspDispute
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine
+from reconciliation.discrepancies import Discrepancy
 
+MALFORMED: Final = Discrepancy.MALFORMED_LINE
 _UNREASONED: Final = "general"
 """A report gives no reason; a notification or a look-up may, before or after."""
 _KEPT_GIVEN_BACK: Final = frozenset({DisputeStatus.WON, DisputeStatus.PREVENTED})
@@ -32,7 +34,7 @@ def reported_changes(line: ReportLine) -> dict[str, Money]:
     signs = {LineKind.DISPUTE: -1, LineKind.DISPUTE_REVERSAL: 1, LineKind.DISPUTE_FEE: 0}
     minor = line.gross.minor
     if (minor > 0) - (minor < 0) != signs[line.kind]:
-        raise LineConflict(f"a line of the kind {line.kind} about {line.gross}")
+        raise LineConflict(f"a line of the kind {line.kind} about {line.gross}", code=MALFORMED)
     changes: dict[str, Money] = {}
     if minor:
         changes["dispute_withdrawn" if minor < 0 else "dispute_won"] = line.gross
@@ -40,7 +42,7 @@ def reported_changes(line: ReportLine) -> dict[str, Money]:
         change = Money.zero(line.fee.currency) - line.fee
         changes["dispute_fee" if line.fee.minor > 0 else "dispute_fee_returned"] = change
     if not changes:
-        raise LineConflict(f"a line of the kind {line.kind} that moved nothing")
+        raise LineConflict(f"a line of the kind {line.kind} that moved nothing", code=MALFORMED)
     return changes
 
 
@@ -107,10 +109,18 @@ def _of(dispute: Dispute | None, column: str, zero: Money) -> Money:
     return Money(getattr(dispute, column), dispute.currency)
 
 
+def of_amounts(reported: Money, ours: Money) -> Discrepancy:
+    """The code of two amounts that differ."""
+    if reported.currency != ours.currency:
+        return Discrepancy.CURRENCY_MISMATCH
+    return Discrepancy.AMOUNT_MISMATCH
+
+
 class LineConflict(Exception):
     """The line and our records cannot both be true."""
 
-    def __init__(self, why: str, *, intent: PaymentIntent | None = None) -> None:
+    def __init__(self, why: str, *, code: Discrepancy, intent: PaymentIntent | None = None) -> None:
         super().__init__(why)
+        self.code = code
         self.intent = intent
         """The payment that the line is about, where that is known."""

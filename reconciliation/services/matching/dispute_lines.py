@@ -25,6 +25,7 @@ from psp_adapters.contract.settlement_reports import ReportLine
 from reconciliation.services.matching.dispute_line_facts import (
     LineConflict,
     LineTooEarly,
+    of_amounts,
     reported_changes,
     statement_of_line,
 )
@@ -58,8 +59,10 @@ def match_dispute_line(*, account: PspAccount, line: ReportLine, actor: str) -> 
     differing = [rule for rule, change in reported.items() if booked[rule].change != change]
     if differing:
         rule = differing[0]
-        why = f"the report says {reported[rule]}, our books {booked[rule].change} ({rule})"
-        raise LineConflict(f"{dispute.public_id}: {why}", intent=dispute.intent)
+        ours = booked[rule].change
+        why = f"{dispute.public_id}: the report says {reported[rule]}, our books {ours} ({rule})"
+        code = of_amounts(reported[rule], ours)
+        raise LineConflict(why, code=code, intent=dispute.intent)
     return MatchedLine(dispute.id, tuple(booked[rule].transaction_id for rule in reported))
 
 

@@ -20,7 +20,11 @@ from payments.states import OPERATION_OPEN
 from payments.states import OperationStatus as S
 from psp_adapters.contract.operations import OperationKind as K
 from psp_adapters.contract.settlement_reports import OPERATION_LINES, LineKind, ReportLine
-from reconciliation.services.matching.dispute_line_facts import LineConflict
+from reconciliation.services.matching.dispute_line_facts import (
+    MALFORMED,
+    LineConflict,
+    of_amounts,
+)
 
 _APPLIED: Final = frozenset({S.SUCCEEDED, S.EXCESS})
 """The operation has moved its money, and was not reversed."""
@@ -63,7 +67,7 @@ def match_operation_line(
     LineConflict, and Conflict (a case of its own is open).
     """
     reported = _reported_amount(line)
-    operation = _operation_of(account, line)
+    operation = operation_of(account, line)
     if operation is not None:
         _require_amount(operation, reported)
         if is_recorded(operation, balance):
@@ -74,7 +78,7 @@ def match_operation_line(
         if charge is None:
             raise Inconclusive("it concerns no payment of ours at this account")
         sync_payment(charge.id, actor=actor)
-    operation = _operation_of(account, line)
+    operation = operation_of(account, line)
     if operation is None:
         raise Inconclusive("the provider does not show the operation that its report names")
     _require_amount(operation, reported)
@@ -91,13 +95,15 @@ def _reported_amount(line: ReportLine) -> Money:
     """The amount of its operation; raises LineConflict for a sign that no operation can have."""
     minor = line.gross.minor
     if (minor > 0) - (minor < 0) != SIGNS[line.kind]:
-        raise LineConflict(f"a line of the kind {line.kind} about {line.gross}")
+        raise LineConflict(f"a line of the kind {line.kind} about {line.gross}", code=MALFORMED)
     if not line.psp_id:
-        raise LineConflict(f"a line of the kind {line.kind} that names no operation")
+        raise LineConflict(
+            f"a line of the kind {line.kind} that names no operation", code=MALFORMED
+        )
     return Money(abs(minor), line.gross.currency)
 
 
-def _operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
+def operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
     """By the PSP's id, or by our reference while we have no id (the answer was lost)."""
     rows = Operation.objects.filter(OPERATIONS[line.kind], psp_account=account)
     found = rows.filter(psp_id=line.psp_id).exclude(psp_id="").first()
@@ -119,4 +125,6 @@ def _is_applied(operation: Operation) -> bool:
 def _require_amount(operation: Operation, reported: Money) -> None:
     if reported != operation.amount:
         why = f"the report says {reported}, {operation.public_id} is about {operation.amount}"
-        raise LineConflict(why, intent=operation.intent)
+        raise LineConflict(
+            why, code=of_amounts(reported, operation.amount), intent=operation.intent
+        )

@@ -56,5 +56,10 @@ def _requeue(line_id: int) -> bool:
         now = now_utc()
         line.requeue()
         line.attempts, line.next_attempt_at, line.retrying_since = 0, now, now
-        line.save(update_fields=["status", "attempts", "next_attempt_at", "retrying_since"])
+        line.discrepancy = ""
+        line.save(
+            update_fields=[
+                *("status", "attempts", "next_attempt_at", "retrying_since", "discrepancy"),
+            ]
+        )
     return True

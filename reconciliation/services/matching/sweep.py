@@ -28,6 +28,7 @@ from payments.services.recovery.payment_sync import Conflict
 from payments.states import CaseKind
 from psp_adapters.contract.settlement_reports import ACCOUNT_LINES, DISPUTE_LINES, LineKind
 from psp_adapters.contract.stored_text import clean_text
+from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
@@ -37,6 +38,7 @@ from reconciliation.services.matching.line_bookings import (
     book_to_suspense,
     clear_suspense,
 )
+from reconciliation.services.matching.line_discrepancies import discrepancy_of
 from reconciliation.services.matching.operation_lines import match_operation_line
 from reconciliation.services.matching.recorded_operations import balance_of, known_operations
 from reconciliation.states import LineStatus
@@ -55,6 +57,7 @@ _END_FIELDS: Final = (
     "accounted_at",
     "next_attempt_at",
     "last_error",
+    "discrepancy",
 )
 _OF_DISPUTES: Final = ", ".join(f"'{kind.value}'" for kind in sorted(DISPUTE_LINES))
 QUEUE: Final = DueQueue(
@@ -78,6 +81,8 @@ class _Attempt:
     is_of_account: bool = False
     """A line of the account as a whole, which is what it says."""
     error: str = ""
+    discrepancy: Discrepancy | None = None
+    """Of an error, its code."""
     is_hopeless: bool = False
     """Another attempt cannot succeed."""
     is_unanswered: bool = False
@@ -131,28 +136,37 @@ def _match_and_record(line: SettlementLine) -> Handled:
     except Exception as failure:
         # Another worker was first with the same money, or PostgreSQL refused the match.
         logger.exception("%s could not be matched", name_of(line))
-        _record(line, _Attempt(error=f"{type(failure).__name__}: {failure}"))
+        _record(line, _failed(line, failure))
     return Handled.NO_ANSWER if attempt.is_unanswered else Handled.ANSWERED
 
 
 def _attempt(line: SettlementLine) -> _Attempt:
     try:
         return _match(line)
-    except LineConflict as contradiction:
-        return _Attempt(error=str(contradiction), is_hopeless=True, intent=contradiction.intent)
-    except Conflict as contradiction:
-        return _Attempt(error=str(contradiction), is_hopeless=True)
-    except Inconclusive as reason:
-        return _Attempt(error=str(reason), is_unanswered=reason.is_unanswered)
+    except (LineConflict, Conflict, Inconclusive) as reason:
+        return _Attempt(
+            error=str(reason),
+            discrepancy=discrepancy_of(line, reason),
+            is_hopeless=not isinstance(reason, Inconclusive),
+            is_unanswered=isinstance(reason, Inconclusive) and reason.is_unanswered,
+            intent=reason.intent if isinstance(reason, LineConflict) else None,
+        )
     except Exception as failure:
         logger.exception("%s could not be matched", name_of(line))
-        return _Attempt(error=f"{type(failure).__name__}: {failure}")
+        return _failed(line, failure)
+
+
+def _failed(line: SettlementLine, failure: Exception) -> _Attempt:
+    """What failed is our software, or PostgreSQL refused it."""
+    error = f"{type(failure).__name__}: {failure}"
+    return _Attempt(error=error, discrepancy=discrepancy_of(line, failure))
 
 
 def _match(line: SettlementLine) -> _Attempt:
     account, reported = line.psp_account, line.reported
     if reported.kind is LineKind.UNKNOWN:
-        raise LineConflict(f"no rule knows a line {reported.psp_type}")
+        why = f"no rule knows a line {reported.psp_type}"
+        raise LineConflict(why, code=Discrepancy.UNKNOWN_LINE_TYPE)
     if reported.kind in ACCOUNT_LINES:
         return _Attempt(is_of_account=True)
     if reported.kind in DISPUTE_LINES:
@@ -216,7 +230,8 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
     other = claimed.exclude(line=line).select_related("line__report", "line__psp_account").first()
     if other is not None:
         error = f"{name_of(other.line)} has reported the same money already"
-        _record_failure(line, _Attempt(error=error, is_hopeless=True), now)
+        twice = _Attempt(error=error, discrepancy=Discrepancy.DUPLICATE_AT_PSP, is_hopeless=True)
+        _record_failure(line, twice, now)
         return
     _clear_suspense([line])
     SettlementMatch.objects.bulk_create(
@@ -229,12 +244,14 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
 
 
 def _end(line: SettlementLine, now: datetime, batch: Batch) -> Batch:
-    line.accounted_at, line.next_attempt_at, line.last_error = now, None, ""
+    line.accounted_at, line.next_attempt_at = now, None
+    line.last_error, line.discrepancy = "", ""
     return batch.update(line, _END_FIELDS)
 
 
 def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> None:
-    line.last_error = clean_text(attempt.error, most=500)
+    assert attempt.discrepancy is not None, "a failure has a code"
+    line.last_error, line.discrepancy = clean_text(attempt.error, most=500), attempt.discrepancy
     is_late = is_time_to_give_up(now, since=line.retrying_since, attempts=line.attempts)
     if attempt.is_hopeless or (is_late and not attempt.is_unanswered):
         line.next_attempt_at = None
@@ -246,7 +263,7 @@ def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> N
         line.next_attempt_at = next_attempt(now, since=line.retrying_since)
         if line.status != LineStatus.FAILING:
             line.fail()
-    line.save(update_fields=["status", "last_error", "next_attempt_at"])
+    line.save(update_fields=["status", "last_error", "discrepancy", "next_attempt_at"])
 
 
 def _case_of(line: SettlementLine, intent: PaymentIntent | None) -> Case:
@@ -257,11 +274,13 @@ def _case_of(line: SettlementLine, intent: PaymentIntent | None) -> Case:
     )
     at_stake = Money(abs(line.net.minor), line.currency)
     if intent is not None:
-        return case_about_intent(
+        case = case_about_intent(
             CaseKind.CONTRADICTION, intent, summary, subject=named, amount=at_stake
         )
-    case = case_about_account(CaseKind.CONTRADICTION, line.psp_account, summary, subject=named)
-    case.amount_minor, case.currency = at_stake.minor, at_stake.currency
+    else:
+        case = case_about_account(CaseKind.CONTRADICTION, line.psp_account, summary, subject=named)
+        case.amount_minor, case.currency = at_stake.minor, at_stake.currency
+    case.discrepancy = line.discrepancy
     return case
 
 

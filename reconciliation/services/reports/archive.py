@@ -18,6 +18,7 @@ from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
 from psp_adapters.contract.card_numbers import card_numbers_in
 from psp_adapters.contract.settlement_reports import ReportUnreadable
+from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import ReportBody, SettlementReport
 
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -126,5 +127,11 @@ def _open_case_of_version(report: SettlementReport) -> None:
     )
     subject = f"version {name_of_report(report)}"[:128]
     open_case(
-        case_about_account(CaseKind.CONTRADICTION, report.psp_account, summary, subject=subject)
+        case_about_account(
+            CaseKind.CONTRADICTION,
+            report.psp_account,
+            summary,
+            subject=subject,
+            discrepancy=Discrepancy.FILE_CHANGED,
+        )
     )

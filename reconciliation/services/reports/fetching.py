@@ -25,6 +25,7 @@ from payments.services.psp_gateway.queries import query_psp
 from payments.states import CaseKind
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.stored_text import clean_text
+from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import ReportFetch, SettlementReport
 from reconciliation.services.reports.archive import store_report
 from reconciliation.states import ReportStatus
@@ -195,5 +196,13 @@ def _record_failure(fetch: ReportFetch, error: str) -> None:
             account = fetch.psp_account
             summary = f"The {what} of {account.code} has not come since {since:%Y-%m-%d}: {error}."
             subject = f"{what} ({account.code})"[-128:]
-            open_case(case_about_account(CaseKind.CONTRADICTION, account, summary, subject=subject))
+            open_case(
+                case_about_account(
+                    CaseKind.CONTRADICTION,
+                    account,
+                    summary,
+                    subject=subject,
+                    discrepancy=Discrepancy.FILE_GAP,
+                )
+            )
     logger.warning("the %s of %s did not come: %s", what, fetch.psp_account.code, error)

@@ -12,6 +12,7 @@ from ledger.money import Money
 from payments.clock import now_utc
 from payments.services.cases.opening import case_about_account, open_case
 from payments.states import CaseKind
+from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services.reports.archive import name_of_report
 from reconciliation.services.reports.line_identity import NumberedLine
@@ -124,5 +125,11 @@ def _compare(report: SettlementReport, known: list[NumberedLine]) -> None:
     )
     subject = f"lines of {name_of_report(report)}"[:128]
     open_case(
-        case_about_account(CaseKind.CONTRADICTION, report.psp_account, summary, subject=subject)
+        case_about_account(
+            CaseKind.CONTRADICTION,
+            report.psp_account,
+            summary,
+            subject=subject,
+            discrepancy=Discrepancy.FILE_CHANGED,
+        )
     )

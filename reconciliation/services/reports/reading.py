@@ -23,6 +23,7 @@ from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
 from psp_adapters.contract.stored_text import clean_text
+from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import ReportBody, SettlementReport
 from reconciliation.services.reports.archive import name_of_report
 from reconciliation.services.reports.fetching import fetch_again
@@ -143,6 +144,7 @@ def _case_of_unreadable(report: SettlementReport, flaw: str) -> Case:
         report.psp_account,
         f"The settlement report {report.name} cannot be read: {flaw}. No line of it counts.",
         subject=name_of_report(report),
+        discrepancy=Discrepancy.FILE_UNREADABLE,
     )
 
 
