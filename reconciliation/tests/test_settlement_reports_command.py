@@ -86,7 +86,7 @@ def test_lines_that_wait_are_listed_with_the_reason_and_fail_the_check(plain: Se
     assert verdict(check=True) == (1, "1 lines are dead, with an open case")
     told = output_of(lines=True)
     assert "by-hand.csv line 1" in told
-    assert "failing: charge 1.00 USD cap_stranger, tried 1 times: it concerns no payment" in told
+    assert "failing: charge 1.00 USD cap_stranger, tried 1 times: MISSING_INTERNAL: it" in told
     assert "line 2" in told
     assert "dead: surprise -0.05 USD x_1" in told
     assert "2 lines failing or dead, 0 not attempted yet" in told
