@@ -61,6 +61,8 @@ class Behavior:
     settle_delay_seconds: float = 2.0
     dispute_deadline_seconds: float = 7 * 86_400.0
     settlement_period_seconds: float = 86_400.0
+    late_lines: float = 0.0
+    """The share of lines of payments that are not in the report of their batch, but in the next."""
     late_seconds: float = 15.0
     hang_seconds: float = 60.0
 

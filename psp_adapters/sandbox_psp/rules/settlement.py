@@ -35,10 +35,11 @@ class Settlement:
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
 
-    def close_periods(self, now_ms: int, period_seconds: float) -> None:
+    def close_periods(self, now_ms: int, period_seconds: float, *, late_lines: float = 0.0) -> None:
         """Close one batch for each period that is over and in which anything happened.
 
-        Periods are counted from 1970; a period of 0 never ends.
+        Periods are counted from 1970; a period of 0 never ends. `late_lines` is the share of lines
+        that come one report late.
         """
         period_ms = int(period_seconds * 1000)
         if period_ms <= 0:
@@ -47,15 +48,17 @@ class Settlement:
         while (first_ms := self._first_open_ms()) is not None and first_ms < running_since_ms:
             period_end_ms = first_ms // period_ms * period_ms + period_ms
             # The effects of one operation have one time, so that no operation is split.
-            self._close(before_ms=period_end_ms, at_ms=period_end_ms)
+            self._close(before_ms=period_end_ms, at_ms=period_end_ms, late_lines=late_lines)
 
-    def close_all(self, now_ms: int, period_seconds: float) -> list[Report]:
+    def close_all(
+        self, now_ms: int, period_seconds: float, *, late_lines: float = 0.0
+    ) -> list[Report]:
         """Close the periods that are over, then everything since. Returns the new reports."""
         reports = self._truth.batches.reports
         before = {account_id: len(made) for account_id, made in reports.items()}
-        self.close_periods(now_ms, period_seconds)
+        self.close_periods(now_ms, period_seconds, late_lines=late_lines)
         if self._first_open_ms() is not None:
-            self._close(before_ms=None, at_ms=now_ms)
+            self._close(before_ms=None, at_ms=now_ms, late_lines=late_lines)
         return [
             report
             for account_id, made in reports.items()
@@ -120,14 +123,17 @@ class Settlement:
         ]
 
     def _first_open_ms(self) -> int | None:
-        """When the first effect or movement happened that is in no batch."""
+        """When the first effect or movement happened that is in no report; a late one, as the
+        batch was closed that left it out.
+        """
         batches = self._truth.batches
         effects = self._truth.effects[batches.until : batches.until + 1]
         movements = self._truth.movements[batches.movements_until : batches.movements_until + 1]
         times_ms = [each.at_ms for each in effects] + [each.at_ms for each in movements]
+        times_ms += [batches.closed_ms] if batches.late else []
         return min(times_ms, default=None)
 
-    def _close(self, *, before_ms: int | None, at_ms: int) -> None:
+    def _close(self, *, before_ms: int | None, at_ms: int, late_lines: float) -> None:
         """Close a batch with all that happened before that time, or with everything."""
         truth, batches = self._truth, self._truth.batches
         # The machine's clock may have been set back: a list by time must not miss a report.
@@ -137,6 +143,7 @@ class Settlement:
                 "t": "settlement",
                 "until": _end(truth.effects, batches.until, before_ms),
                 "movements_until": _end(truth.movements, batches.movements_until, before_ms),
+                "late_lines": late_lines,
                 "at": closed_ms,
             }
         )

@@ -14,7 +14,11 @@ from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
 from psp_adapters.sandbox_psp.server.body_fields import query_integer, read_object
 from psp_adapters.sandbox_psp.server.control_disputes import disputes_of, move_dispute, open_dispute
-from psp_adapters.sandbox_psp.server.control_movements import move_money, pay_out
+from psp_adapters.sandbox_psp.server.control_movements import (
+    move_money,
+    movement_view,
+    pay_out,
+)
 from psp_adapters.sandbox_psp.server.dashboard import act_in_dashboard
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.server.simulator import Simulator
@@ -64,6 +68,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = move_dispute(simulator, address, read_object(request.body))
         case ("POST", "settlement"):
             answer = [_made(report) for report in _close_settlement(simulator)]
+        case ("GET", "movements"):
+            answer = [movement_view(each) for each in simulator.truth.movements]
         case ("POST", "movements"):
             answer = move_money(simulator, read_object(request.body))
         case ("POST", "payouts"):
@@ -114,8 +120,10 @@ def _set_processing_fee(simulator: Simulator, body: dict[str, Any]) -> dict[str,
 
 def _close_settlement(simulator: Simulator) -> list[Report]:
     now_ms = simulator.settle()
-    period_seconds = simulator.behavior.settlement_period_seconds
-    return simulator.rules.settlement.close_all(now_ms, period_seconds)
+    behavior = simulator.behavior
+    return simulator.rules.settlement.close_all(
+        now_ms, behavior.settlement_period_seconds, late_lines=behavior.late_lines
+    )
 
 
 def _made(report: Report) -> dict[str, Any]:

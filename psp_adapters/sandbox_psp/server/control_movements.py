@@ -37,7 +37,7 @@ def move_money(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
         fee_minor=fee_minor,
         now_ms=simulator.settle(),
     )
-    return _view(movement)
+    return movement_view(movement)
 
 
 def pay_out(simulator: Simulator, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def pay_out(simulator: Simulator, body: dict[str, Any]) -> list[dict[str, Any]]:
     one = [_known_account(simulator, body["api_key"])] if body else []
     now_ms = simulator.settle()
     return [
-        _view(movement)
+        movement_view(movement)
         for account_id in one or list(simulator.truth.accounts)
         for movement in simulator.rules.settlement.pay_out(account_id, now_ms=now_ms)
     ]
@@ -60,8 +60,10 @@ def _known_account(simulator: Simulator, api_key: Any) -> str:
     return account_id
 
 
-def _view(movement: Movement) -> dict[str, Any]:
+def movement_view(movement: Movement) -> dict[str, Any]:
+    """One movement, as harnesses read it."""
     return {
+        "seq": movement.seq,
         "id": movement.id,
         "type": movement.type,
         "currency": movement.currency,

@@ -337,7 +337,10 @@ class Simulator:
         settlement = self.rules.settlement
         if call.by == "name":
             return Answer(200, report_csv(settlement.report(account.id, call.subject)), _CSV)
-        settlement.close_periods(now_ms, self.behavior.settlement_period_seconds)
+        behavior = self.behavior
+        settlement.close_periods(
+            now_ms, behavior.settlement_period_seconds, late_lines=behavior.late_lines
+        )
         closed = settlement.closed_since(account.id, call.since_ms)
         data = [report_view(report) for report in closed]
         return Answer(200, orjson.dumps({"object": "list", "data": data}))

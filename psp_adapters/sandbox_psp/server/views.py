@@ -109,6 +109,7 @@ def effect_view(effect: Effect) -> dict[str, Any]:
         "order_id": effect.payment.order_id,
         "amount_minor": effect.amount_minor,
         "released_minor": effect.released_minor,
+        "fee_minor": effect.fee_minor,
         "currency": effect.payment.currency,
         "at": iso(effect.at_ms),
     }
