@@ -32,6 +32,12 @@ _ONE_OF = {
     "worker child": (MONEY_WORKERS, True),
 }
 _CATCH_WITHIN_SECONDS = 15.0
+MOVEMENTS = {
+    "fee": ("fee", -199),
+    "reserve": ("risk_reserved_funds", -5_003),
+    "release": ("risk_reserved_funds", 1_001),
+}
+"""Target of an act to the type and the gross, in minor units, of what a PSP's account is told."""
 
 
 class Nemesis:
@@ -72,6 +78,7 @@ class Nemesis:
             "psp": self._psp,
             "bank": self._bank,
             "dashboard": self._dashboard,
+            "settlement": self._settlement,
         }
         name = f"{act.kind} {act.target}"
         try:
@@ -219,6 +226,19 @@ class Nemesis:
 
     def _dashboard(self, act: Act) -> bool:
         return psp_dashboard.act_at_the_psp(self._cluster.psp, act.target, act.choice)
+
+    def _settlement(self, act: Act) -> bool:
+        """Close the PSP's reports and fetch them for some seconds, or move money of an account."""
+        psp = self._cluster.psp
+        if act.target == "report":
+            psp.close_settlement()
+            self._cluster.fetch_reports(for_seconds=act.seconds)
+        elif act.target == "payout":
+            psp.pay_out()
+        else:
+            type_, gross_minor = MOVEMENTS[act.target]
+            psp.move_money(act.choice, type_=type_, gross_minor=gross_minor)
+        return True
 
     def _psp(self, act: Act) -> bool:
         self._cluster.psp.behave(act.behavior)

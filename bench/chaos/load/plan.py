@@ -46,6 +46,7 @@ DASHBOARD_ACTS: Final = (
     *("refund", "capture fails later", "capture", "capture succeeds after all"),
     *("refund fails later", "raise hold", "void"),
 )
+SETTLEMENT_ACTS: Final = ("report", "reserve", "report", "payout", "fee", "report", "release")
 _HABITS: Final = (
     *(["plain"] * 14 + ["returns"] * 30 + ["sends twice"] * 20 + ["gives up"] * 10),
     *(["other key"] * 8),
@@ -93,8 +94,8 @@ class Act:
     at_seconds: float
     kind: str
     """`kill`, `stop`, `long stop` (longer than a lease), `postgres`, `redis`, `psp`, `bank`
-    (a chargeback, or the decision of one) or `dashboard` (an external operation, or a late
-    outcome)."""
+    (a chargeback, or the decision of one), `dashboard` (an external operation, or a late
+    outcome) or `settlement` (a report, a payout, or other money of the account)."""
     target: str = ""
     choice: int = 0
     """Selects one of several targets, modulo their number."""
@@ -126,6 +127,7 @@ def plan_of(*, seed: int, payments: int, kills: int) -> Plan:
     acts = _acts(random.Random(source.random()), kills, main_seconds)
     acts += _bank_acts(random.Random(source.random()), kills, main_seconds)
     acts += _dashboard_acts(random.Random(source.random()), kills, main_seconds)
+    acts += _settlement_acts(random.Random(source.random()), kills, main_seconds)
     acts = tuple(sorted(acts, key=lambda act: act.at_seconds))
     return Plan(seed=seed, main_seconds=main_seconds, payments=planned, acts=acts)
 
@@ -311,6 +313,22 @@ def _dashboard_acts(source: random.Random, kills: int, main_seconds: float) -> t
     )
 
 
+def _settlement_acts(source: random.Random, kills: int, main_seconds: float) -> tuple[Act, ...]:
+    """The PSP closes reports while payments go on, pays out, charges and withholds."""
+    begin = main_seconds * 0.25  # something was sold by then
+    count = max(len(SETTLEMENT_ACTS), kills // 8)
+    return tuple(
+        Act(
+            at_seconds=begin + at,
+            kind="settlement",
+            target=SETTLEMENT_ACTS[number % len(SETTLEMENT_ACTS)],
+            choice=source.randrange(1000),
+            seconds=source.uniform(0.5, 4.0),
+        )
+        for number, at in enumerate(_moments(source, count, main_seconds - begin))
+    )
+
+
 def _is_within(at_seconds: float, outages: list[Act]) -> bool:
     """Another behavior would end the outage too early."""
     return any(each.at_seconds <= at_seconds < each.at_seconds + each.seconds for each in outages)
@@ -346,4 +364,5 @@ def _usual_behavior(source: random.Random) -> dict[str, Any]:
     behavior["cache_errors"] = 0.1
     behavior["hang_seconds"] = 15.0
     behavior["not_found_lag_seconds"] = source.choice((0.0, 1.0, 2.0, 4.0))
+    behavior["late_lines"] = source.choice((0.0, 0.3))
     return behavior

@@ -6,6 +6,7 @@ Children are tied to the thread that starts them: everything here runs in the ma
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -73,6 +74,8 @@ class Cluster:
         self.api_ports = tuple(hold_any_port() for _ in range(API_SERVERS))
         self.psp = psp_control.PspControl(hold_any_port())
         self.secret_keys: list[str] = []
+        self._fetching: list[tuple[subprocess.Popen[bytes], float]] = []
+        """Commands that fetch settlement reports, and when they are killed."""
         self.unprovoked_ends: list[str] = []
         self.explained_ends: list[str] = []
         """Processes that ended because of a fault, as their own logs say."""
@@ -150,6 +153,7 @@ class Cluster:
     def poll(self) -> None:
         """Restart ended processes and continue stopped ones, if due; never waits."""
         now = time.monotonic()
+        self._end_fetching(now=now)
         for stopped in [each for each in self._stopped if each.continue_at <= now]:
             self._stopped.remove(stopped)
             if stopped.before_continuing is not None:
@@ -190,6 +194,7 @@ class Cluster:
         for stopped in self._stopped:
             stopped.resume()
         self._stopped.clear()
+        self._end_fetching(now=math.inf)
         self.psp.end_faults()
         for supervised in self.supervised.values():
             supervised.down_until = 0.0
@@ -220,11 +225,31 @@ class Cluster:
             timeout=600,
         )
 
+    def fetch_reports(self, *, for_seconds: float) -> None:
+        """Fetch, read and match reports beside the sweeps, in a process that is killed then."""
+        command = [sys.executable, *self._manage("settlement_reports", "--fetch")]
+        environment = environment_of(self.variables)
+        environment.pop("DATABASE_OWNER_URL", None)
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        begun = subprocess.Popen(command, cwd=state.PROJECT, env=environment, **silent)
+        self._fetching.append((begun, time.monotonic() + for_seconds))
+
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `manage.py`, with the seeded bug if there is one."""
+        return self.python(*self._manage(*arguments))
+
+    def _manage(self, *arguments: str) -> tuple[str, ...]:
         if "CHAOS_BUG" in self.variables:
-            return self.python("-m", "bench.chaos.faults.bugs.entry", *arguments)
-        return self.python("manage.py", *arguments)
+            return ("-m", "bench.chaos.faults.bugs.entry", *arguments)
+        return ("manage.py", *arguments)
+
+    def _end_fetching(self, *, now: float) -> None:
+        """Kill what fetches reports for long enough."""
+        for begun, until in self._fetching:
+            if begun.poll() is None and now >= until:
+                begun.kill()
+                begun.wait()
+        self._fetching = [each for each in self._fetching if each[0].poll() is None]
 
 
 @contextmanager
@@ -295,6 +320,8 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
                 variables, port=running.api_ports[0], account_number=number
             )
         running.psp.charge_fees()
+        first = variables["SANDBOX_PSP_API_KEY"]
+        running.psp.api_keys = (first, f"{first}_2")
     for process in processes[1:]:
         running.supervise(process)
 

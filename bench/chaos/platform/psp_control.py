@@ -16,6 +16,10 @@ class PspControl:
     def __init__(self, port: int) -> None:
         self.port = port
         self.base_url = f"http://{HOST}:{port}"
+        self.api_keys: tuple[str, ...] = ()
+        """Of our accounts there."""
+        self.reported_lines = 0
+        """How many lines the reports have that were closed here."""
         self._effects: list[dict[str, Any]] = []
 
     def behave(self, behavior: dict[str, Any]) -> None:
@@ -75,7 +79,24 @@ class PspControl:
     def close_settlement(self) -> list[dict[str, Any]]:
         """Close the settlement reports of all accounts: the `name` and `lines` of each."""
         made: list[dict[str, Any]] = self._send("POST", "settlement", {})
+        self.reported_lines += sum(each["lines"] for each in made)
         return made
+
+    def pay_out(self) -> None:
+        """Pay out what each account has by its closed reports; a later report says so."""
+        self._send("POST", "payouts", {})
+
+    def move_money(self, choice: int, *, type_: str, gross_minor: int) -> None:
+        """Change the balance of one of our accounts for no payment, with a fee of 0.02."""
+        body = {"type": type_, "gross_minor": gross_minor, "fee_minor": 2}
+        which = {"api_key": self.api_keys[choice % len(self.api_keys)]}
+        currency = {"currency": ("USD", "EUR")[choice // 2 % 2]}
+        self._send("POST", "movements", {**body, **which, **currency})
+
+    def movements(self) -> list[dict[str, Any]]:
+        """Every change of an account's balance for no payment, oldest first."""
+        found: list[dict[str, Any]] = self._send("GET", "movements")
+        return found
 
     def _is_accepted(self, path: str, body: dict[str, Any]) -> bool:
         try:

@@ -15,11 +15,16 @@ from paymentsite.launcher.progress import LauncherError
 _WITHIN_SECONDS: Final = 60.0
 _LINES_PER_SECOND: Final = 50
 """What one process matches on a busy machine at least."""
+BALANCES: Final = (1100, 1110, 1120, 1130, 1990, 2200, 5110, 5600)
+"""Receivable from PSPs, their balance, payouts, reserves, suspense, refunds, two kinds of fees."""
 
 
 def settle(cluster: Cluster, *, time_factor: float) -> None:
-    """Close the report, and match its lines until none waits or the time is over."""
-    lines = sum(made["lines"] for made in cluster.psp.close_settlement())
+    """Close the reports, be paid out, and match all lines until none waits or the time is over."""
+    cluster.psp.close_settlement()
+    cluster.psp.pay_out()
+    cluster.psp.close_settlement()
+    lines = cluster.psp.reported_lines
     end = time.monotonic() + (_WITHIN_SECONDS + lines / _LINES_PER_SECOND) * time_factor
     while True:
         cluster.poll()
@@ -40,12 +45,13 @@ def lines_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, A
 
 
 def balances_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per currency what is booked as settled by PSPs, and as not settled yet: debits - credits."""
+    """Debits - credits of the accounts that settlement changes, per currency."""
     return connection.execute(
         "SELECT a.code, a.currency, "
         "sum(CASE e.direction WHEN 'D' THEN e.amount_minor ELSE -e.amount_minor END) AS minor "
         "FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id "
-        "WHERE a.code IN (1100, 1110, 2200) GROUP BY a.code, a.currency"
+        "WHERE a.code = ANY (%s) GROUP BY a.code, a.currency",
+        [list(BALANCES)],
     ).fetchall()
 
 

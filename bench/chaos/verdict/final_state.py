@@ -36,6 +36,8 @@ class FinalState:
 
     records: list[Record] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
+    movements: list[dict[str, Any]] = field(default_factory=list)
+    """Of the PSP's: payouts, reserves and fees of an account."""
     calls: list[dict[str, Any]] = field(default_factory=list)
     intents: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By public id: what a merchant is shown at the end."""
@@ -154,6 +156,7 @@ def read_everything(cluster: Cluster, records: list[Record]) -> FinalState:
     """All final reads; what could not be read is named in `missing`."""
     truth = FinalState(records=records, unprovoked_ends=list(cluster.unprovoked_ends))
     truth.effects, truth.calls = cluster.psp.effects(), cluster.psp.calls()
+    truth.movements = cluster.psp.movements()
     truth.notice_counts, truth.disputes_at_psp = cluster.psp.notice_counts(), cluster.psp.disputes()
     _read_database(cluster.variables["DATABASE_URL"], truth)
     _read_as_merchant(cluster, truth)

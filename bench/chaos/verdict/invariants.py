@@ -327,6 +327,7 @@ def the_report_is_explained(judged: Evidence) -> Iterator[Violation]:
     truth = judged.truth
     for order, text in breaks_of(
         effects=truth.effects,
+        movements=truth.movements,
         lines=truth.lines,
         disputes_there=truth.disputes_at_psp,
         disputes_here=truth.disputes,

@@ -62,6 +62,7 @@ def effect(
         "order_id": "o-1",
         "amount_minor": amount_minor,
         "released_minor": 0,
+        "fee_minor": 0,
         "currency": "USD",
         "at": AT,
     }

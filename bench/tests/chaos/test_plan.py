@@ -2,7 +2,13 @@
 
 from collections import Counter
 
-from bench.chaos.load.plan import DASHBOARD_ACTS, LEASE_SECONDS, plan_of, with_psp_behavior
+from bench.chaos.load.plan import (
+    DASHBOARD_ACTS,
+    LEASE_SECONDS,
+    SETTLEMENT_ACTS,
+    plan_of,
+    with_psp_behavior,
+)
 from payments.services.idempotency import keys
 
 
@@ -29,9 +35,11 @@ def test_every_kind_of_fault_and_habit_is_in_a_plan() -> None:
     assert acts["redis", "flush"] >= 1
     assert acts["redis", "kill"] >= 1
     assert {kind for kind, _ in acts} == {
-        *("kill", "stop", "postgres", "redis", "psp", "bank", "dashboard"),
+        *("kill", "stop", "postgres", "redis", "psp", "bank", "dashboard", "settlement"),
     }
     assert {target for kind, target in acts if kind == "dashboard"} == set(DASHBOARD_ACTS)
+    settled = {target for kind, target in acts if kind == "settlement"}
+    assert settled == set(SETTLEMENT_ACTS)
     assert [act.at_seconds for act in plan.acts] == sorted(act.at_seconds for act in plan.acts)
     habits = Counter(payment.habit for payment in plan.payments)
     assert set(habits) == {

@@ -10,7 +10,13 @@ from bench.chaos.verdict.settlement_lines import breaks_of
 
 
 def effect(seq: int, kind: str, **content: Any) -> dict[str, Any]:
-    return {"seq": seq, "kind": kind, "id": f"x{seq}", "order_id": "o", "amount_minor": 7} | content
+    done = {"seq": seq, "kind": kind, "id": f"x{seq}", "order_id": "o", "amount_minor": 7}
+    return done | {"currency": "USD", "fee_minor": 0} | content
+
+
+def movement(seq: int, type_: str, gross_minor: int) -> dict[str, Any]:
+    named = {"seq": seq, "id": f"m{seq}", "type": type_, "currency": "USD"}
+    return named | {"gross_minor": gross_minor, "fee_minor": 1}
 
 
 def line(seq: int, gross_minor: int, **content: Any) -> dict[str, Any]:
@@ -24,23 +30,38 @@ def line(seq: int, gross_minor: int, **content: Any) -> dict[str, Any]:
     } | content
 
 
+def account_line(seq: int, gross_minor: int) -> dict[str, Any]:
+    return line(seq, gross_minor, fee_minor=1) | {"identity": f"slm_{seq}"}
+
+
 def psp_balance(minor: int, code: int = 1110) -> dict[str, Any]:
     return {"code": code, "currency": "USD", "minor": minor}
 
 
 def day() -> dict[str, list[dict[str, Any]]]:
-    """A sale that was charged back and won."""
+    """A sale that was charged back and won; a payout, a reserve and a monthly fee."""
     return {
         "effects": [
             effect(1, "authorize"),
-            effect(2, "capture"),
+            effect(2, "capture", fee_minor=1),
             effect(3, "dispute"),
             effect(4, "dispute_fee"),
             effect(5, "dispute_reversed"),
             effect(6, "void"),
         ],
-        "lines": [line(2, 7, fee_minor=1), line(3, -7), line(4, 0, fee_minor=3), line(5, 7)],
-        "balances": [{"code": 1100, "currency": "USD", "minor": 0}, psp_balance(3)],
+        "movements": [
+            movement(1, "payout", -90),
+            movement(2, "risk_reserved_funds", -10),
+            movement(3, "fee", -4),
+        ],
+        "lines": [
+            *(line(2, 7, fee_minor=1), line(3, -7), line(4, 0, fee_minor=3), line(5, 7)),
+            *(account_line(1, -90), account_line(2, -10), account_line(3, -4)),
+        ],
+        "balances": [
+            *(psp_balance(0, 1100), psp_balance(-104), psp_balance(90, 1120)),
+            *(psp_balance(10, 1130), psp_balance(1, 5110), psp_balance(7, 5600)),
+        ],
         "disputes_there": [{"id": "d1", "order_id": "o", "status": "won", "amount_minor": 7}],
         "disputes_here": [{"psp_dispute_id": "d1", "status": "won", "amount_minor": 7}],
     }
@@ -69,10 +90,21 @@ def test_a_line_too_few_too_many_twice_or_of_another_amount_is_a_break() -> None
         change(spoiled["lines"])
         (_, text), (_, balance) = breaks_of(**spoiled)
         assert told in text
-        assert balance.startswith("account 1110 is 3 USD, by the report it is ")
+        assert balance.startswith("account 1110 is -104 USD, by the report it is ")
 
 
-@pytest.mark.parametrize("balance", [psp_balance(4), psp_balance(7, 1100), psp_balance(-7, 2200)])
+def test_a_payout_that_no_line_reports_is_a_break() -> None:
+    spoiled = day()
+    spoiled["lines"] = [each for each in spoiled["lines"] if each["identity"] != "slm_1"]
+    (_, text), (_, balance) = breaks_of(**spoiled)
+    assert text == "no line reports payout m1 (slm_1)"
+    assert balance == "account 1110 is -104 USD, by the report it is -13"
+
+
+@pytest.mark.parametrize(
+    "balance",
+    [psp_balance(4), *(psp_balance(7, code) for code in (1100, 1120, 1130, 1990, 5110))],
+)
 def test_a_balance_that_the_report_does_not_explain_is_a_break(balance: dict[str, Any]) -> None:
     spoiled = day()
     spoiled["balances"] = [

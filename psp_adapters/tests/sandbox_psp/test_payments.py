@@ -35,6 +35,7 @@ def test_a_sale_is_two_effects(sandbox: SandboxProcess, shop: Shop) -> None:
             "order_id",
             "amount_minor",
             "released_minor",
+            "fee_minor",
             "currency",
             "at",
         }
