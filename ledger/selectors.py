@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from ledger.chart import AccountRef, Direction
 from ledger.database import statements
-from ledger.models import LedgerEntry
+from ledger.models import LedgerAccount, LedgerEntry
 from ledger.money import Money
 from ledger.posting_rules import EntryLine, EntryType, Posting
 
@@ -133,6 +133,18 @@ def balances(
     wanted = None if codes is None else list(codes)
     rows = statements.execute(_BALANCES, [wanted, wanted, dimension, dimension])
     return dict(_balance_of(row) for row in rows)
+
+
+def accounts_of(*, codes: Collection[int], dimension: str) -> list[AccountRef]:
+    """The accounts that were used, of these codes and this dimension."""
+    rows = LedgerAccount.objects.filter(code__in=codes, dimension=dimension)
+    return [AccountRef(*row) for row in rows.values_list("code", "dimension", "currency")]
+
+
+def account_of(identifier: UUID) -> AccountRef:
+    """The account of an id; raises LedgerAccount.DoesNotExist."""
+    row = LedgerAccount.objects.get(pk=identifier)
+    return AccountRef(row.code, row.dimension, row.currency)
 
 
 def entries_of_payment(payment_id: UUID) -> QuerySet[LedgerEntry]:

@@ -47,6 +47,11 @@ FAILOVERS: Final = Counter(
     "Charges that an account did not make, and that went on at another one.",
     ("account", "reason"),
 )
+LATE_SETTLEMENTS: Final = Counter(
+    "payments_late_settlements",
+    "Captures and refunds whose settlement line came later than the settlement calendar says.",
+    ("account",),
+)
 RETRIES_FORGONE: Final = Counter(
     "payments_psp_retries_forgone", "Retries not made, the retry budget being empty.", _CALL
 )

@@ -187,15 +187,15 @@ class CaseKind(StrEnum):
     """The customer may get the money twice: refunded by us, and charged back by the bank."""
     DISPUTED_TOO_MUCH = "disputed_too_much"
     """Banks have charged back more than the payment brought."""
+    NOT_SETTLED = "not_settled"
+    """What should be in a settlement report by now is in none."""
     BOOKS_DIFFER = "books_differ"
     """A payment does not follow from the books, or the books contradict themselves."""
 
 
 I, O, R, N = IntentStatus, OperationStatus, RefundStatus, NotificationStatus
 C, K, E, W = CaseStatus, CheckoutStatus, EndpointStatus, DeliveryStatus
-D, S, T, A = DisputeStatus, ResponseStatus, SetupStatus, SetupAttemptStatus
-P = PspAccountStatus
-
+D, S, T, A, P = DisputeStatus, ResponseStatus, SetupStatus, SetupAttemptStatus, PspAccountStatus
 Table = dict[str, frozenset[str]]
 
 

@@ -96,6 +96,11 @@ _declared: Final = (
         ("discrepancy",),
     ),
     Figure(
+        "payments_settlements_missing",
+        "Captures and refunds that should be in a settlement report by now and are in none, "
+        f"{settlement.COUNT_MOST} at most.",
+    ),
+    Figure(
         "payments_cases_open",
         f"Open cases by kind and by how long they have been open; {_MOST}, the oldest.",
         ("kind", "age"),
@@ -200,6 +205,7 @@ def _of_settlement_and_the_books() -> dict[str, float | Samples]:
         "payments_settlement_lines_overdue_seconds": settlement.lines_overdue_seconds(),
         "payments_settlement_lines_dead": settlement.lines_dead(),
         "payments_settlement_lines_unmatched": _by_one_label(settlement.unmatched_lines()),
+        "payments_settlements_missing": settlement.settlements_missing(),
         "payments_books_differences": books_checks.books_differences(),
         "payments_books_check_behind_seconds": books_checks.recent_check_behind_seconds(),
         "payments_list_horizon_seconds": row_ids.horizon_seconds(),

@@ -106,6 +106,13 @@ SWEEPS: Final = (
         why="a dispute whose notifications were all lost is found by its settlement line",
     ),
     Sweep(
+        name="watch-settlements",
+        task="reconciliation.tasks.watch_settlements",
+        every_seconds=60,
+        lease_seconds=_LEASE_SECONDS,
+        why="what should be in a settlement report by now becomes a case, until its line comes",
+    ),
+    Sweep(
         name="act-on-due-deadlines",
         task="payments.tasks.act_on_due_deadlines",
         every_seconds=5,

@@ -10,7 +10,7 @@ from django.db.models import Count
 
 from ledger.database.statements import execute, table_of
 from reconciliation.discrepancies import OF_LINES
-from reconciliation.models import SettlementLine
+from reconciliation.models import MissingSettlement, SettlementLine
 from reconciliation.states import LineStatus
 
 COUNT_MOST: Final = 10_000
@@ -30,6 +30,15 @@ def lines_dead() -> int:
     rows = execute(
         f"SELECT count(*) FROM (SELECT FROM {table_of(SettlementLine)} "
         f"WHERE status = '{LineStatus.DEAD.value}' LIMIT {COUNT_MOST}) AS dead"
+    )
+    return int(rows[0][0])
+
+
+def settlements_missing() -> int:
+    """Captures and refunds that are in no report in time, COUNT_MOST at most."""
+    rows = execute(
+        f"SELECT count(*) FROM (SELECT FROM {table_of(MissingSettlement)} "
+        f"WHERE settled_at IS NULL LIMIT {COUNT_MOST}) AS missing"
     )
     return int(rows[0][0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from reconciliation.services.expectations import watching
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import fetching, reading
 
@@ -24,3 +25,9 @@ def read_settlement_reports() -> int:
 def match_settlement_lines() -> int:
     """Match the settlement lines that are due."""
     return line_sweep.match_due_lines()
+
+
+@shared_task
+def watch_settlements() -> int:
+    """Look for captures and refunds that should be in a settlement report by now."""
+    return watching.watch_settlements()

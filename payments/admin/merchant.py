@@ -236,6 +236,7 @@ class PspAccountAdmin(SearchByPublicId, WithHistory):
             "shown_limits",
         ),
         group("What it costs", "shown_costs"),
+        group("When it settles", "shown_calendar"),
     )
     shown_status = status({"active": "success", "paused": "warning", "closing": "danger"})
     shown_methods = column("methods", "methods", _all_or)
@@ -243,6 +244,7 @@ class PspAccountAdmin(SearchByPublicId, WithHistory):
     shown_countries = column("countries", "countries", _all_or)
     shown_limits = column("limits", "limits", display.shown_json)
     shown_costs = column("costs", "costs", display.shown_json)
+    shown_calendar = column("settlement calendar", "settlement_calendar", display.shown_json)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PspAccount]:
         rows: QuerySet[PspAccount] = super().get_queryset(request)

@@ -90,6 +90,8 @@ def _settlement() -> dict[str, Any]:
         _item("Settlement reports", "reconciliation", "summarize", "settlementreport"),
         _item("Settlement lines", "reconciliation", "toc", "settlementline"),
         _item("Settlement matches", "reconciliation", "join_inner", "settlementmatch"),
+        _item("Missing settlements", "reconciliation", "event_busy", "missingsettlement"),
+        _item("Settlement watches", "reconciliation", "visibility", "settlementwatch"),
         _item("Report fetches", "reconciliation", "cloud_download", "reportfetch"),
         _item("Report bodies", "reconciliation", "draft", "reportbody"),
     )

@@ -102,6 +102,12 @@ class PspAccount(MachineModel):
         default=2,
         help_text="Days from a capture until its money counts as available to the merchant.",
     )
+    settlement_calendar = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="When a charge or refund is in a settlement report: country, time_zone, cutoff, "
+        "business_days; watched false: never expected. What is not named is as its PSP usually is.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -34,6 +34,7 @@ from paymentsite.launcher import platform_processes, watchdog
 from paymentsite.launcher.state import PROJECT
 from paymentsite.sweeps import BY_NAME, SWEEPS, Queue
 from psp_adapters import http
+from reconciliation.services.expectations import watching
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import fetching, reading
 
@@ -121,6 +122,7 @@ HELD = {
     "match-settlement-lines": Held(  # look-ups of a dispute and of its charge
         line_sweep.SWEEP_SECONDS, LOOK_UP_SECONDS
     ),
+    "watch-settlements": Held(watching.SWEEP_SECONDS, TRANSACTION_SECONDS),
     "act-on-due-deadlines": Held(  # a look-up, or a void
         action_sweep.SWEEP_SECONDS, max(LOOK_UP_SECONDS, CALL_SECONDS)
     ),

@@ -49,6 +49,7 @@ from psp_adapters.contract.payments import (
     UnknownToken,
     refuse_card_number,
 )
+from psp_adapters.contract.settlement_calendar import SettlementCalendar
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.contract.stored_notifications import StoredNotifications
@@ -85,6 +86,7 @@ class AdyenAdapter(PspAdapter):
         requests_three_d_secure=True,
         disputes=True,
         settlement_reports=True,
+        settlement_calendar=SettlementCalendar(country="XECB", time_zone="Europe/Amsterdam"),
         notification_answer="[accepted]",
         completes_with_returned=True,
         states_results_by_notification=True,

@@ -22,6 +22,7 @@ from psp_adapters.contract.operations import (
     PspUnavailable,
 )
 from psp_adapters.contract.payments import HostedFields, PaymentToken, PspPayment
+from psp_adapters.contract.settlement_calendar import SettlementCalendar
 from psp_adapters.contract.settlement_reports import (
     ReportLine,
     ReportListing,
@@ -85,6 +86,8 @@ class Capabilities:
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False
     """Whether settlement reports can be listed and fetched. Files can be read in any case."""
+    settlement_calendar: SettlementCalendar = field(default_factory=SettlementCalendar)
+    """How long it takes until a movement is in a report, unless the account's terms differ."""
     notification_answer: str = ""
     """The exact text that the PSP wants with 200, once its notifications are stored; empty if it
     reads the status only."""

@@ -34,6 +34,7 @@ from psp_adapters.contract.payments import (
     UnknownToken,
     refuse_card_number,
 )
+from psp_adapters.contract.settlement_calendar import SettlementCalendar
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
@@ -67,6 +68,7 @@ class SandboxAdapter(PspAdapter):
         hosted_fields=True,
         disputes=True,
         settlement_reports=True,
+        settlement_calendar=SettlementCalendar(business_days=1),
     )
 
     credential_fields = (

@@ -20,6 +20,7 @@ from psp_adapters.contract.credentials import (
 )
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import FieldsKind, HostedFields
+from psp_adapters.contract.settlement_calendar import SettlementCalendar
 from psp_adapters.stripe import mapping
 from psp_adapters.stripe.connection import Connection
 
@@ -45,6 +46,8 @@ CAPABILITIES: Final = Capabilities(
     hosted_fields=True,
     disputes=True,
     settlement_reports=True,
+    # A report is a payout: paid out daily after two to seven days, or weekly.
+    settlement_calendar=SettlementCalendar(business_days=7),
 )
 
 CREDENTIAL_FIELDS: Final = (

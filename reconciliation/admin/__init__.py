@@ -4,9 +4,9 @@ Adds the settlement lines to the story of a payment, which knows nothing of repo
 """
 
 from payments.admin.story import STORY_SECTIONS, SectionOfApp
-from reconciliation.admin import line, report
+from reconciliation.admin import expectation, line, report
 
-__all__ = ["line", "report"]
+__all__ = ["expectation", "line", "report"]
 
 STORY_SECTIONS.append(
     SectionOfApp(permission="reconciliation.view_settlementline", build=line.settlement_of_payment)

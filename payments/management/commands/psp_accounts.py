@@ -29,7 +29,11 @@ _LISTS: Final = {
     "--currencies": "currencies",
     "--countries": "countries",
 }
-_JSON: Final = {"--limits": "limits", "--costs": "costs"}
+_JSON: Final = {
+    "--limits": "limits",
+    "--costs": "costs",
+    "--settlement-calendar": "settlement_calendar",
+}
 _TERMS: Final = _LISTS | _JSON
 
 
@@ -154,7 +158,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         if text is None:
             continue
         if text == "none":
-            values[name] = [] if name != "limits" else {}
+            values[name] = PspAccount._meta.get_field(name).get_default()
         elif option in _LISTS:
             values[name] = [each.strip() for each in text.split(",")]
         else:

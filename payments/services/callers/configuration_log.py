@@ -16,6 +16,7 @@ from psp_adapters.contract.stored_text import clean_text
 _OF_ACCOUNTS: Final = (
     *("code", "psp", "livemode", "status", "methods", "currencies", "countries"),
     *("limits", "costs", "hold_days", "settlement_delay_days"),
+    "settlement_calendar",
 )
 _OF_RULES: Final = ("position", "name", "active", "conditions", "targets")
 _NAME_LENGTH_MAX: Final = 64

@@ -54,6 +54,11 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "Banks charged back more than this charge brought. Ask the PSP which of the disputes "
         "belong to it."
     ),
+    CaseKind.NOT_SETTLED: (
+        "Look it up in the PSP's dashboard: was it settled, and in which report? If that report is "
+        "here, ask the PSP why the operation is not in it; if not, fetch or import it "
+        "(settlement_reports). The case closes by itself when its line comes."
+    ),
     CaseKind.BOOKS_DIFFER: (
         "A payment does not follow from the books, or the books contradict themselves: a defect, "
         "or a hand in the database. Stop the merchant's payouts until it is explained, and correct "
@@ -126,6 +131,20 @@ def open_case(case: Case) -> bool:
     return insert_if_absent(case, conflict="(kind, subject) WHERE status = 'open'")
 
 
+def close_open_case(kind: CaseKind, subject: str, *, actor: str, resolution: str) -> bool:
+    """Close the open case of this kind and subject in the caller's transaction, if there is one.
+
+    For what the platform finds to be over; returns whether it has closed one.
+    """
+    found = Case.objects.select_for_update().filter(
+        kind=kind.value, subject=subject, status=CaseStatus.OPEN
+    )
+    case = found.first()
+    if case is not None:
+        _close(case, actor=actor, resolution=resolution)
+    return case is not None
+
+
 def close_case(case_id: UUID, *, actor: str, resolution: str) -> None:
     """Close a case with an operator's resolution; moves no money.
 
@@ -139,10 +158,14 @@ def close_case(case_id: UUID, *, actor: str, resolution: str) -> None:
             raise ResourceMissing(f"No such case: '{public_ids.encode(public_ids.CASE, case_id)}'")
         if case.status != CaseStatus.OPEN:
             raise UnexpectedState(f"{case.public_id} was closed by {case.closed_by} already.")
-        case.close()
-        case.closed_at, case.closed_by = now_utc(), actor
-        case.resolution = clean_text(resolution.strip(), most=1000)
-        case.save(update_fields=["status", "closed_at", "closed_by", "resolution"])
+        _close(case, actor=actor, resolution=resolution.strip())
+
+
+def _close(case: Case, *, actor: str, resolution: str) -> None:
+    case.close()
+    case.closed_at, case.closed_by = now_utc(), actor
+    case.resolution = clean_text(resolution, most=1000)
+    case.save(update_fields=["status", "closed_at", "closed_by", "resolution"])
 
 
 def _new_case(kind: CaseKind, *, subject: str, summary: str, livemode: bool) -> Case:

@@ -13,6 +13,8 @@ from ledger.money import CURRENCY_EXPONENTS, Money
 from payments.exceptions import AmountRefused, InvalidParameter, ProviderPaused
 from payments.models import PaymentMethod, PspAccount
 from payments.states import PspAccountStatus
+from psp_adapters.contract.settlement_calendar import SettlementCalendar, calendar_with
+from psp_adapters.registry import capabilities_of
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _METHOD: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -35,6 +37,7 @@ def require_terms(account: PspAccount, *, method_types: Sequence[str]) -> None:
     costs = account.costs
     require_limits(account.limits)
     require_costs(costs)
+    calendar_with(SettlementCalendar(), account.settlement_calendar)
     for method in (*account.methods, *(each["method"] for each in costs if "method" in each)):
         if method not in method_types:
             raise ValueError(f"{account.psp} has no {method}: it has {', '.join(method_types)}")
@@ -42,6 +45,12 @@ def require_terms(account: PspAccount, *, method_types: Sequence[str]) -> None:
     for currency in (*account.currencies, *account.limits, *named):
         if currency not in CURRENCY_EXPONENTS:
             raise ValueError(f"there is no currency {currency}")
+
+
+def settlement_calendar_of(account: PspAccount) -> SettlementCalendar:
+    """The account's settlement calendar: what its terms do not name is as its PSP usually is."""
+    usual = capabilities_of(account.psp).settlement_calendar
+    return calendar_with(usual, account.settlement_calendar)
 
 
 def require_limits(given: Any) -> None:

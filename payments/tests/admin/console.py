@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
@@ -18,7 +19,7 @@ from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
 from payments.management.commands.staff import make_superuser
-from payments.models import Customer, Deadline, WebhookEndpoint
+from payments.models import Customer, Deadline, Operation, WebhookEndpoint
 from payments.services.callers.caller import CommandRequest
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.checkout.links import LinkDetails, create_link, visit
@@ -34,6 +35,8 @@ from payments.states import CaseKind
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.listening import deliver_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of, open_shop
+from reconciliation.models import MissingSettlement
+from reconciliation.services.expectations.watching import watch_settlements
 from reconciliation.tests.support.settling import Settling
 
 MODELS = [
@@ -181,3 +184,15 @@ def settle(shop: Shop) -> None:
     settling.disputed()
     settling.close()
     settling.take_in()
+    watch_settlements(now=now_utc() + timedelta(days=30))
+    charge = Operation.objects.filter(psp_account=settling.shop.account).earliest("id")
+    MissingSettlement.objects.create(
+        operation=charge,
+        psp_account=settling.shop.account,
+        amount_minor=charge.amount_minor,
+        currency=charge.currency,
+        moved_at=charge.created_at,
+        expected_by=charge.created_at + timedelta(days=2),
+        found_at=charge.created_at + timedelta(days=3),
+        checked_at=charge.created_at + timedelta(days=3),
+    )

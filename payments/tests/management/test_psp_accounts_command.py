@@ -49,7 +49,8 @@ def test_an_account_lives_from_its_creation_to_its_close_and_no_verb_shows_a_sec
     said = [run("create", "shop", "--credentials", file, "--currencies", "EUR, USD")]
     assert made("show", "shop")["currencies"] == ["EUR", "USD"]
     limits, costs = '{"EUR": {"min_minor": 50}}', '[{"currency": "EUR", "basis_points": 120}]'
-    said.append(run("change", "shop", "--limits", limits, "--costs", costs, "--hold-days", "5"))
+    terms = ["--limits", limits, "--costs", costs, "--settlement-calendar", '{"cutoff": "17:00"}']
+    said.append(run("change", "shop", *terms, "--hold-days", "5"))
     said += [run(verb, "shop") for verb in ("check", "pause", "resume", "show")]
     said += [
         run("list"),
@@ -60,6 +61,7 @@ def test_an_account_lives_from_its_creation_to_its_close_and_no_verb_shows_a_sec
     assert (shown["status"], shown["hold_days"], shown["limits"]) == (
         *("active", 5, {"EUR": {"min_minor": 50}}),
     )
+    assert shown["settlement_calendar"] == {"cutoff": "17:00"}
     assert made("change", "shop", "--limits", "none", "--currencies", "none")["limits"] is None
     assert made("close", "shop")["status"] == "closing"
     [row] = made("list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from payments.services.psp_gateway import accounts, terms
 from payments.tests.support.api_client import api_of
 from payments.tests.support.factories import PspAccountFactory
 from payments.tests.support.shop import Shop
+from psp_adapters.contract.settlement_calendar import SettlementCalendar, calendar_with
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -34,6 +36,27 @@ LIMITS: list[tuple[Any, bool]] = [
     ({"EUR": {"min_minor": None}}, False),
     ({"EUR": {"max_minor": True}}, False),
     ({"EUR": [50]}, False),
+    ([], False),
+    (None, False),
+]
+CALENDARS: list[tuple[Any, bool]] = [
+    ({}, True),
+    ({"country": "DE", "time_zone": "Europe/Berlin", "cutoff": "17:00", "business_days": 2}, True),
+    ({"country": "XECB", "cutoff": "24:00", "business_days": 0, "watched": False}, True),
+    ({"country": "", "business_days": 60}, True),
+    ({"country": "de"}, False),
+    ({"country": 49}, False),
+    ({"time_zone": ""}, False),
+    ({"time_zone": None}, False),
+    ({"cutoff": "24:01"}, False),
+    ({"cutoff": "7:00"}, False),
+    ({"cutoff": "17:00\n"}, False),
+    ({"business_days": -1}, False),
+    ({"business_days": 61}, False),
+    ({"business_days": 1.5}, False),
+    ({"business_days": True}, False),
+    ({"watched": 1}, False),
+    ({"weekend": []}, False),
     ([], False),
     (None, False),
 ]
@@ -66,6 +89,11 @@ COSTS: list[tuple[Any, bool]] = [
     [
         (terms.require_limits, "payments_are_limits", LIMITS),
         (terms.require_costs, "payments_are_costs", COSTS),
+        (
+            partial(calendar_with, SettlementCalendar()),
+            "payments_is_settlement_calendar",
+            CALENDARS,
+        ),
     ],
 )
 def test_python_and_postgresql_take_the_same_forms(check: Any, function: str, cases: Any) -> None:

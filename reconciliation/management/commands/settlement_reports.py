@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet
 
 from payments.models import Case, PspAccount
 from payments.states import CaseStatus
-from reconciliation.models import ReportFetch, SettlementLine, SettlementReport
+from reconciliation.models import MissingSettlement, ReportFetch, SettlementLine, SettlementReport
 from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import fetching
@@ -54,6 +54,9 @@ class Command(BaseCommand):
         parser.add_argument("--requeue", action="store_true", help="dead lines once more")
         parser.add_argument("--lines", action="store_true", help="list lines that are not matched")
         parser.add_argument(
+            "--missing", action="store_true", help="list what should be in a report by now"
+        )
+        parser.add_argument(
             "--check",
             action="store_true",
             help="exit 1 unless all is here, read and explained, or its case closed by an operator",
@@ -79,6 +82,8 @@ class Command(BaseCommand):
             self._read_and_match()
         if given["lines"]:
             self._list_lines(given["account"], given["most"])
+        elif given["missing"]:
+            self._list_missing(given["account"], given["most"])
         else:
             self._list_reports(given["account"], given["most"])
         if given["check"] and not self._is_explained(given):
@@ -155,6 +160,16 @@ class Command(BaseCommand):
             )
         waiting = rows.filter(status=LineStatus.OPEN).count()
         self.stdout.write(f"{given_up.count()} lines failing or dead, {waiting} not attempted yet")
+
+    def _list_missing(self, account_code: str, most: int) -> None:
+        rows = MissingSettlement.objects.select_related("operation", "psp_account")
+        missing = _of(rows.filter(settled_at__isnull=True), account_code)
+        for row in missing.order_by("expected_by")[:most]:
+            self.stdout.write(
+                f"{row.operation.public_id} {row.operation.kind} at {row.psp_account.code}: "
+                f"{row.amount}, expected until {row.expected_by:%Y-%m-%d %H:%M} UTC"
+            )
+        self.stdout.write(f"{missing.count()} captures and refunds are missing")
 
     def _is_explained(self, given: dict[str, Any]) -> bool:
         """Is everything here, read and explained, at the latest when the sweeps had their time?"""

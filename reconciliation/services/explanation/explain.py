@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from ledger.chart import CHART
 from ledger.money import Money
 from ledger.selectors import entries_of_payment
+from payments.clock import now_utc
 from payments.models import Case, Delivery, PaymentIntent
 from payments.services.verification.rebuild import differences_of, one_snapshot
 from payments.states import OPERATION_OPEN, CaseStatus, DeliveryStatus
 from reconciliation.models import SettlementLine
+from reconciliation.services.expectations.open_items import expected_until
 from reconciliation.services.explanation.timeline import TimelineEntry, lines_of, timeline_of
 from reconciliation.states import LINE_WAITING, LineStatus
 
@@ -83,9 +86,18 @@ def _open_items(intent: PaymentIntent) -> Iterator[str]:
         side = CHART[entry.account.code].normal_side
         minor = entry.amount_minor if entry.direction == side else -entry.amount_minor
         sums[entry.account.code, entry.currency] += minor
+    until = expected_until(intent.pk)
     for (code, currency), minor in sorted(sums.items()):
         if minor and code in _WAITS_FOR:
-            yield f"{code} {CHART[code].name} {Money(minor, currency)}: {_WAITS_FOR[code]}"
+            why = f"{_WAITS_FOR[code]}{_when(until.get((code, currency)))}"
+            yield f"{code} {CHART[code].name} {Money(minor, currency)}: {why}"
+
+
+def _when(expected: datetime | None) -> str:
+    if expected is None:
+        return ""
+    stage = "expected until" if now_utc() < expected else "OVERDUE since"
+    return f", {stage} {expected:%Y-%m-%d %H:%M} UTC"
 
 
 def _open_lines(lines: list[SettlementLine]) -> Iterator[str]:

@@ -1,0 +1,48 @@
+"""What should have been in a settlement report and was not, and how far that was looked for."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from ledger.selectors import account_of
+from payments import public_ids
+from payments.admin import display
+from payments.admin.columns import column, linked, minor_amount
+from payments.admin.filters import CurrencyFilter
+from payments.admin.read_only import ReadOnlyAdmin, group
+from reconciliation.models import MissingSettlement, SettlementWatch
+
+
+@admin.register(MissingSettlement)
+class MissingSettlementAdmin(ReadOnlyAdmin):
+    """Captures and refunds that were in no report in time; each has had a case."""
+
+    list_display = (
+        *("expected_by", "operation", "shown_amount", "psp_account", "settled_at", "late_by"),
+    )
+    list_select_related = ("psp_account",)
+    list_filter = (CurrencyFilter, ("psp_account", RelatedDropdownFilter))
+    fieldsets = (
+        group(None, ("operation", "shown_amount"), ("psp_account", "moved")),
+        group("Expected", ("expected_by", "found_at"), "checked_at"),
+        group("Settled", ("settled_at", "late_by")),
+    )
+    operation = linked("operation", public_ids.OPERATION, "operation_id")
+    shown_amount = minor_amount("change of our balance", "amount_minor")
+    moved = column("moved", "moved_at", display.moment)
+
+
+@admin.register(SettlementWatch)
+class SettlementWatchAdmin(ReadOnlyAdmin):
+    """How far each ledger account of open items was looked through."""
+
+    list_display = ("account", "position", "watched_at")
+    ordering = ("-watched_at",)
+    fieldsets = (group(None, "account", "position", "watched_at"),)
+
+    @shown(description="ledger account")
+    def account(self, watch: SettlementWatch) -> str:
+        account = account_of(watch.ledger_account_id)
+        return f"{account.code} {account.dimension} {account.currency}"

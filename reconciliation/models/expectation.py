@@ -1,0 +1,99 @@
+"""What should have been in a settlement report and was not, and how far that was looked for."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from ledger.fields import TransactionIdField
+from ledger.money import Money
+from payments.models import Operation, PspAccount
+
+
+class MissingSettlement(models.Model):
+    """A capture or refund, or its reversal, that no settlement line explained in time."""
+
+    application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("operation_id", "psp_account_id", "amount_minor", "currency", "moved_at"),
+        *("expected_by", "found_at"),
+    )
+
+    operation = models.ForeignKey(
+        Operation, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    amount_minor = models.BigIntegerField()
+    """By how much our balance with the PSP should have changed; negative if it should take it."""
+    currency = models.CharField(max_length=3)
+    moved_at = models.DateTimeField()
+    """When our books say that it moved."""
+    expected_by = models.DateTimeField()
+    """By the settlement calendar of that day."""
+    found_at = models.DateTimeField()
+    checked_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+    """When it was explained after all."""
+    late_by = models.DurationField(null=True, blank=True)
+    """How long after `expected_by` its line came; NULL if it was reversed, and needs no line."""
+
+    class Meta:
+        db_table = "reconciliation_missing_settlement"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["operation", "amount_minor"], name="missing_settlement_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    found_at__gte=models.F("expected_by"), expected_by__gt=models.F("moved_at")
+                ),
+                name="missing_settlement_was_due",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(late_by__isnull=True) | models.Q(settled_at__isnull=False),
+                name="missing_settlement_is_late_once_settled",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(amount_minor=0), name="missing_settlement_has_an_amount"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                "checked_at",
+                name="missing_settlement_open",
+                condition=models.Q(settled_at__isnull=True),
+            ),
+            models.Index(
+                "psp_account",
+                "currency",
+                name="missing_settlement_account",
+                condition=models.Q(settled_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of {self.moved_at:%Y-%m-%d}"
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+
+class SettlementWatch(models.Model):
+    """How far one ledger account was looked through for what is not in a report in time."""
+
+    application_rights = ("select", "insert", "update")
+    permanent_columns = ("ledger_account_id",)
+
+    ledger_account_id = models.UUIDField(primary_key=True)
+    position = TransactionIdField(default=0)
+    """The database transaction id of the last entries."""
+    watched_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "reconciliation_settlement_watch"
+        verbose_name_plural = "settlement watches"
+
+    def __str__(self) -> str:
+        return f"{self.ledger_account_id} to {self.position}"

@@ -1,0 +1,1 @@
+"""What should be in a settlement report by now, and is not; the account's remainder."""
