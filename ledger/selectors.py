@@ -141,12 +141,6 @@ def accounts_of(*, codes: Collection[int], dimension: str) -> list[AccountRef]:
     return [AccountRef(*row) for row in rows.values_list("code", "dimension", "currency")]
 
 
-def account_of(identifier: UUID) -> AccountRef:
-    """The account of an id; raises LedgerAccount.DoesNotExist."""
-    row = LedgerAccount.objects.get(pk=identifier)
-    return AccountRef(row.code, row.dimension, row.currency)
-
-
 def entries_of_payment(payment_id: UUID) -> QuerySet[LedgerEntry]:
     """The payment's entries in the order they were written, with transaction and account."""
     entries = LedgerEntry.objects.filter(transaction__payment_id=payment_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -97,7 +97,7 @@ def _is_number_of_days(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _DAYS_MOST
 
 
-_FORMS: Final = {
+_FORMS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "country": _is_country,
     "time_zone": lambda value: isinstance(value, str) and value in available_timezones(),
     "cutoff": lambda value: (

@@ -6,7 +6,6 @@ from django.contrib import admin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
-from ledger.selectors import account_of
 from payments import public_ids
 from payments.admin import display
 from payments.admin.columns import column, linked, minor_amount
@@ -20,16 +19,16 @@ class MissingSettlementAdmin(ReadOnlyAdmin):
     """Captures and refunds that were in no report in time; each has had a case."""
 
     list_display = (
-        *("expected_by", "operation", "shown_amount", "psp_account", "settled_at", "late_by"),
+        *("expected_by", "shown_operation", "shown_amount", "psp_account", "settled_at", "late_by"),
     )
     list_select_related = ("psp_account",)
     list_filter = (CurrencyFilter, ("psp_account", RelatedDropdownFilter))
     fieldsets = (
-        group(None, ("operation", "shown_amount"), ("psp_account", "moved")),
+        group(None, ("shown_operation", "shown_amount"), ("psp_account", "moved")),
         group("Expected", ("expected_by", "found_at"), "checked_at"),
         group("Settled", ("settled_at", "late_by")),
     )
-    operation = linked("operation", public_ids.OPERATION, "operation_id")
+    shown_operation = linked("operation", public_ids.OPERATION, "operation_id")
     shown_amount = minor_amount("change of our balance", "amount_minor")
     moved = column("moved", "moved_at", display.moment)
 
@@ -39,10 +38,10 @@ class SettlementWatchAdmin(ReadOnlyAdmin):
     """How far each ledger account of open items was looked through."""
 
     list_display = ("account", "position", "watched_at")
+    list_select_related = ("ledger_account",)
     ordering = ("-watched_at",)
     fieldsets = (group(None, "account", "position", "watched_at"),)
 
     @shown(description="ledger account")
     def account(self, watch: SettlementWatch) -> str:
-        account = account_of(watch.ledger_account_id)
-        return f"{account.code} {account.dimension} {account.currency}"
+        return str(watch.ledger_account)

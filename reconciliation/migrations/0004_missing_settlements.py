@@ -9,6 +9,7 @@ from ledger.database.guards import permanent_columns
 
 class Migration(migrations.Migration):
     dependencies = [
+        ("ledger", "0002_guards"),
         ("payments", "0004_settlement_calendars"),
         ("reconciliation", "0003_discrepancies"),
     ]
@@ -17,7 +18,16 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="SettlementWatch",
             fields=[
-                ("ledger_account_id", models.UUIDField(primary_key=True, serialize=False)),
+                (
+                    "ledger_account",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        serialize=False,
+                        to="ledger.ledgeraccount",
+                    ),
+                ),
                 ("position", ledger.fields.TransactionIdField(default=0)),
                 ("watched_at", models.DateTimeField()),
             ],

@@ -86,7 +86,9 @@ class SettlementWatch(models.Model):
     application_rights = ("select", "insert", "update")
     permanent_columns = ("ledger_account_id",)
 
-    ledger_account_id = models.UUIDField(primary_key=True)
+    ledger_account = models.OneToOneField(
+        "ledger.LedgerAccount", on_delete=models.PROTECT, primary_key=True, db_constraint=False
+    )
     position = TransactionIdField(default=0)
     """The database transaction id of the last entries."""
     watched_at = models.DateTimeField()

@@ -35,6 +35,8 @@ _JSON: Final = {
     "--settlement-calendar": "settlement_calendar",
 }
 _TERMS: Final = _LISTS | _JSON
+_OBJECTS: Final = ("limits", "settlement_calendar")
+"""Those of them that are JSON objects."""
 
 
 class Command(RowCommand):
@@ -158,7 +160,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         if text is None:
             continue
         if text == "none":
-            values[name] = PspAccount._meta.get_field(name).get_default()
+            values[name] = {} if name in _OBJECTS else []
         elif option in _LISTS:
             values[name] = [each.strip() for each in text.split(",")]
         else:
