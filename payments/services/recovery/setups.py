@@ -7,7 +7,7 @@ minute; after that it counts as not made. If it arrives later all the same, noth
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -93,14 +93,12 @@ def resolve_setup_within(
     """
     attempt = SetupAttempt.objects.only("id", "psp_account_id").get(pk=attempt_id)
     bulkhead = bulkhead_of(accounts.identity_of(attempt.psp_account_id).code)
-    resolve: Callable[[], object] = partial(resolve_setup, attempt_id, actor=actor)
     if returned and accounts.capabilities_of(attempt.psp_account_id).completes_with_returned:
-        resolve = partial(
-            hand_over,
-            partial(resolve_setup, attempt_id, actor=actor, returned=returned),
-            SetupAttempt.objects.filter(pk=attempt_id),
-            answer_by_monotonic,
-        )
+        resolve = partial(resolve_setup, attempt_id, actor=actor, returned=returned)
+        row = SetupAttempt.objects.filter(pk=attempt_id)
+        hand_over(bulkhead, resolve, row=row, answer_by_monotonic=answer_by_monotonic)
+        return
+    resolve = partial(resolve_setup, attempt_id, actor=actor)
     bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
 
 

@@ -30,7 +30,7 @@ from payments.services.outcomes.check_schedule import schedule_check
 from payments.services.outcomes.further_operations import SECOND_CHARGE_ACTOR
 from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.psp_gateway import accounts
-from payments.services.psp_gateway.bulkhead import bulkhead_of
+from payments.services.psp_gateway.bulkhead import Bulkhead, bulkhead_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.payment_sync import Conflict, sync_payment
@@ -109,26 +109,37 @@ def resolve_within(
     """
     operation = Operation.objects.only("id", "psp_account_id").get(pk=operation_id)
     bulkhead = bulkhead_of(accounts.identity_of(operation.psp_account_id).code)
-    resolve: Callable[[], object] = partial(resolve_operation, operation_id, actor=actor)
     if returned and accounts.capabilities_of(operation.psp_account_id).completes_with_returned:
-        resolve = partial(
-            hand_over,
-            partial(resolve_operation, operation_id, actor=actor, returned=returned),
-            Operation.objects.filter(pk=operation_id),
-            answer_by_monotonic,
-        )
+        resolve = partial(resolve_operation, operation_id, actor=actor, returned=returned)
+        row = Operation.objects.filter(pk=operation_id)
+        hand_over(bulkhead, resolve, row=row, answer_by_monotonic=answer_by_monotonic)
+        return
+    resolve = partial(resolve_operation, operation_id, actor=actor)
     bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
 
 
 def hand_over(
-    resolve: Callable[[], bool], row: QuerySet[Any], until_monotonic: float | None
+    bulkhead: Bulkhead,
+    resolve: Callable[[], bool],
+    *,
+    row: QuerySet[Any],
+    answer_by_monotonic: float | None,
 ) -> None:
-    """Resolve a row with what a customer brought back, which comes once: a lease is waited for."""
-    while not resolve():
+    """Resolve a row with what a customer brought back, which comes once: a lease is waited for.
+
+    The request's thread waits, without a permit of the account's bulkhead.
+    """
+    took: list[bool] = []
+    while True:
+        bulkhead.run_within(lambda: took.append(resolve()), answer_by=answer_by_monotonic)
+        if not took or took[-1]:
+            return  # It was resolved; or not begun, since all threads are busy; or still goes on.
         is_open = row.filter(closed_at__isnull=True).exists()
         connection.close()
-        if not is_open or until_monotonic is None or time.monotonic() >= until_monotonic:
+        is_late = answer_by_monotonic is None or time.monotonic() >= answer_by_monotonic
+        if is_late or not is_open:
             return
+        took.clear()
         time.sleep(_LEASE_AGAIN_SECONDS)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from payments.models import Operation
+from payments.services.psp_gateway.bulkhead import Bulkhead
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
 from payments.tests.support import crashes
@@ -82,3 +85,36 @@ def test_one_sweep_resolves_no_more_operations_than_its_limit(shop: Shop) -> Non
     three_unknown(shop)
     assert recovery_sweep.resolve_due_operations(limit=2) == 2
     assert due() == 1
+
+
+class LeasedRow:
+    """A row that another worker holds, and what happens at the account meanwhile."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile = meanwhile
+
+    def filter(self, **_conditions: Any) -> LeasedRow:
+        return self
+
+    def exists(self) -> bool:
+        self._meanwhile()
+        return True
+
+
+@pytest.mark.usefixtures("database")
+def test_a_request_that_waits_for_a_lease_keeps_no_thread_of_the_account(settings: Any) -> None:
+    settings.PSP_CALLS_MAX = 1
+    bulkhead = Bulkhead("any")
+    leased, others = [True, True], list[bool]()
+
+    def meanwhile() -> None:
+        end = time.monotonic() + 5
+        while (call := bulkhead.submit(lambda: True)) is None:  # until the last call has ended
+            assert time.monotonic() < end
+        others.append(call.result(5))
+        leased.pop()
+
+    row: Any = LeasedRow(meanwhile)
+    until = time.monotonic() + 20
+    recovery_sweep.hand_over(bulkhead, lambda: not leased, row=row, answer_by_monotonic=until)
+    assert (leased, others) == ([], [True, True])
