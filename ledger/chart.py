@@ -42,6 +42,7 @@ class Owner(StrEnum):
     """Whose account it is."""
 
     PSP_ACCOUNT = "psp_account"
+    BANK_ACCOUNT = "bank_account"
     MERCHANT = "merchant"
     PLATFORM = "platform"
 
@@ -64,6 +65,7 @@ class ChartLine:
 
 _D, _C = Direction.DEBIT, Direction.CREDIT
 _PSP, _MERCHANT, _PLATFORM = Owner.PSP_ACCOUNT, Owner.MERCHANT, Owner.PLATFORM
+_BANK = Owner.BANK_ACCOUNT
 _MEMO, _REAL = AccountKind.MEMO, AccountKind.REAL
 
 PSP_RECEIVABLE: Final = ChartLine(1100, "psp_receivable", _PSP, _D, _REAL, open_item=True)
@@ -74,10 +76,13 @@ PAYOUT_IN_TRANSIT: Final = ChartLine(1120, "payout_in_transit", _PSP, _D, _REAL)
 """Paid out by the PSP, and not seen on a bank statement yet."""
 PSP_RESERVE: Final = ChartLine(1130, "psp_reserve", _PSP, _D, _REAL)
 """Ours, and withheld by the PSP against its risk until it releases it."""
+BANK: Final = ChartLine(1200, "bank", _BANK, _D, _REAL)
+"""What our bank holds, as its statements say."""
 DISPUTE_RECEIVABLE: Final = ChartLine(1300, "dispute_receivable", _PSP, _D, _REAL, open_item=True)
 """Withdrawn by the PSP for a chargeback that is not decided yet."""
 PSP_SUSPENSE: Final = ChartLine(1990, "psp_suspense", _PSP, _D, _REAL)
-"""Changes of our balance with the PSP that are not explained yet, each with a case."""
+"""Changes of our balance with the PSP that are not explained yet, each with a case; of a bank
+account, those of 1200."""
 MERCHANT_PAYABLE: Final = ChartLine(2100, "merchant_payable", _MERCHANT, _C, _REAL)
 """What we owe the merchant."""
 REFUND_IN_FLIGHT: Final = ChartLine(2200, "refund_in_flight", _PSP, _C, _REAL, open_item=True)
@@ -110,7 +115,7 @@ CHART: Final[dict[int, ChartLine]] = {
     for line in (
         *(PSP_RECEIVABLE, PSP_BALANCE, PAYOUT_IN_TRANSIT, PSP_RESERVE, DISPUTE_RECEIVABLE),
         *(PSP_SUSPENSE, MERCHANT_PAYABLE, REFUND_IN_FLIGHT, DISPUTE_HELD, PLATFORM_FEE_INCOME),
-        *(PROCESSING_FEE, DISPUTE_FEE, CHARGEBACK_LOSS, ACCOUNT_FEE),
+        *(PROCESSING_FEE, DISPUTE_FEE, CHARGEBACK_LOSS, ACCOUNT_FEE, BANK),
         *(AUTH_HELD, AUTH_CONTRA, DISPUTE_EXPOSURE, DISPUTE_EXPOSURE_CONTRA),
     )
 }

@@ -35,7 +35,7 @@ class EntryType(StrEnum):
     EXCESS = "excess"
     """Duplicate charges and their reversal: apart from the payment's own hold and money."""
     SETTLEMENT = "settlement"
-    """What the PSP added to our balance with it, or took from it."""
+    """What the PSP added to our balance with it or took from it, and what reached the bank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +44,16 @@ class Parties:
 
     psp_account: str
     merchant: str
+    bank_account: str = ""
+    """The number of our account at a bank (IBAN)."""
 
     def account(self, line: ChartLine, currency: str) -> AccountRef:
         """The account of that code that belongs to one of them, or to the platform."""
         match line.owner:
             case Owner.PSP_ACCOUNT:
                 return line.of(self.psp_account, currency)
+            case Owner.BANK_ACCOUNT:
+                return line.of(self.bank_account, currency)
             case Owner.MERCHANT:
                 return line.of(self.merchant, currency)
             case Owner.PLATFORM:

@@ -46,8 +46,7 @@ class OperationStatus(StrEnum):
     REVERSED = "REVERSED"
     """It had succeeded, and the PSP reversed it: a refund or capture that failed late."""
     EXCESS = "EXCESS"
-    """A duplicate charge: another one holds the payment or its order. It is reversed, and never
-    counts as the payment's own."""
+    """A duplicate charge: reversed, for another one holds the payment or its order."""
 
 
 class RefundStatus(StrEnum):
@@ -69,7 +68,6 @@ class ResponseStatus(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     DECLINED = "DECLINED"
     NOT_SENT = "NOT_SENT"
-    """It never reached the PSP and never will."""
 
 
 class SetupStatus(StrEnum):
@@ -189,6 +187,8 @@ class CaseKind(StrEnum):
     """Banks have charged back more than the payment brought."""
     NOT_SETTLED = "not_settled"
     """What should be in a settlement report by now is in none."""
+    BANK_DIFFERS = "bank_differs"
+    """A bank statement and what PSPs paid out do not agree, or a statement is missing."""
     BOOKS_DIFFER = "books_differ"
     """A payment does not follow from the books, or the books contradict themselves."""
 

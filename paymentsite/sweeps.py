@@ -113,6 +113,12 @@ SWEEPS: Final = (
         why="what should be in a settlement report by now becomes a case, until its line comes",
     ),
     Sweep(
+        name="match-bank-lines",
+        task="reconciliation.tasks.match_bank_lines",
+        every_seconds=60,
+        why="what bank statements show of payouts, and payouts that reached no bank in time",
+    ),
+    Sweep(
         name="act-on-due-deadlines",
         task="payments.tasks.act_on_due_deadlines",
         every_seconds=5,

@@ -8,9 +8,12 @@ class ReconciliationConfig(AppConfig):
     verbose_name = "Reconciliation"
 
     def ready(self) -> None:
-        """Let the daily verification of the books compare settlement lines too."""
+        """Let the daily verification of the books compare settlement lines and bank lines too."""
         from payments.services.verification.daily import add_part
         from reconciliation.services import verification
+        from reconciliation.services.bank_statements import verification as bank
 
         add_part(verification.LINES, verification.check_lines_daily)
         add_part(verification.BOOKINGS, verification.check_bookings_daily)
+        add_part(bank.LINES, bank.check_lines_daily)
+        add_part(bank.BOOKINGS, bank.check_bookings_daily)

@@ -62,6 +62,10 @@ OF_LINES: Final = frozenset(
     }
 )
 """What a line of a settlement report can be, while it is not matched."""
+OF_BANK_LINES: Final = frozenset(
+    {D.BANK_UNIDENTIFIED, D.BANK_AMOUNT_MISMATCH, D.AMBIGUOUS, D.ATTEMPT_FAILED}
+)
+"""The same of a line of a bank statement."""
 
 _REQUEUE: Final = "then requeue the line (settlement_reports --requeue)."
 

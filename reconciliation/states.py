@@ -23,7 +23,7 @@ class ReportStatus(StrEnum):
 
 
 class LineStatus(StrEnum):
-    """How far we are with one line of a settlement report."""
+    """How far we are with one line of a settlement report or of a bank statement."""
 
     OPEN = "open"
     """No attempt to match it yet."""

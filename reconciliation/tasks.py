@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from reconciliation.services.bank_statements import sweep as bank_sweep
 from reconciliation.services.expectations import watching
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import fetching, reading
@@ -31,3 +32,9 @@ def match_settlement_lines() -> int:
 def watch_settlements() -> int:
     """Look for captures and refunds that should be in a settlement report by now."""
     return watching.watch_settlements()
+
+
+@shared_task
+def match_bank_lines() -> int:
+    """Match the lines of bank statements that are due, and look for missing payouts."""
+    return bank_sweep.match_due_bank_lines()

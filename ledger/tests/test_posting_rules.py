@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger import chart, dispute_rules, settlement_rules
+from ledger import bank_rules, chart, dispute_rules, settlement_rules
 from ledger import posting_rules as rules
 from ledger.chart import Direction
 from ledger.exceptions import CurrencyMismatch, MixedKinds, UnbalancedTransaction
@@ -27,7 +27,7 @@ amounts = st.builds(
 
 RULES: dict[str, Rule] = {
     name: rule
-    for module in (rules, dispute_rules, settlement_rules)
+    for module in (rules, dispute_rules, settlement_rules, bank_rules)
     for name, rule in vars(module).items()
     if isinstance(rule, Rule)
 }

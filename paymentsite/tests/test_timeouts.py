@@ -34,6 +34,7 @@ from paymentsite.launcher import platform_processes, watchdog
 from paymentsite.launcher.state import PROJECT
 from paymentsite.sweeps import BY_NAME, SWEEPS, Queue
 from psp_adapters import http
+from reconciliation.services.bank_statements import sweep as bank_sweep
 from reconciliation.services.expectations import watching
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import fetching, reading
@@ -123,6 +124,7 @@ HELD = {
         line_sweep.SWEEP_SECONDS, LOOK_UP_SECONDS
     ),
     "watch-settlements": Held(watching.SWEEP_SECONDS, TRANSACTION_SECONDS),
+    "match-bank-lines": Held(bank_sweep.SWEEP_SECONDS, STATEMENT_SECONDS),
     "act-on-due-deadlines": Held(  # a look-up, or a void
         action_sweep.SWEEP_SECONDS, max(LOOK_UP_SECONDS, CALL_SECONDS)
     ),
@@ -178,6 +180,7 @@ def test_the_lease_of_a_row_outlasts_the_sweep_that_took_it() -> None:
     assert HELD["fetch-settlement-reports"].last_seconds < fetching.QUEUE.lease.total_seconds()
     assert HELD["read-settlement-reports"].last_seconds < reading.QUEUE.lease.total_seconds()
     assert HELD["match-settlement-lines"].last_seconds < line_sweep.QUEUE.lease.total_seconds()
+    assert HELD["match-bank-lines"].last_seconds < bank_sweep.QUEUE.lease.total_seconds()
     assert HELD["sync-due-disputes"].last_seconds < sync.QUEUE.lease.total_seconds()
 
 

@@ -43,6 +43,8 @@ ACCOUNT_LINES = frozenset(
     {LineKind.FEE, LineKind.RESERVE, LineKind.PAYOUT, LineKind.PAYOUT_REVERSAL}
 )
 """Of the account as a whole: they name no payment."""
+PAYOUT_LINES = frozenset({LineKind.PAYOUT, LineKind.PAYOUT_REVERSAL})
+"""Between our balance with the PSP and our bank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
-"""Settlement reports as they came, their lines, and what in our books each line is."""
+"""Settlement reports and bank statements as they came, and what in our books each line is."""
 
+from reconciliation.models.bank import BankAccount, BankLine, BankStatement, BankStatementFile
 from reconciliation.models.expectation import MissingSettlement, SettlementWatch
 from reconciliation.models.fetch import ReportFetch
 from reconciliation.models.line import SettlementLine, SettlementMatch
@@ -7,6 +8,10 @@ from reconciliation.models.report import ReportBody, SettlementReport
 
 __all__ = [
     "MissingSettlement",
+    "BankAccount",
+    "BankLine",
+    "BankStatement",
+    "BankStatementFile",
     "ReportBody",
     "ReportFetch",
     "SettlementLine",

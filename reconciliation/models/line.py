@@ -12,6 +12,7 @@ from payments.states import sources_of
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     DISPUTE_LINES,
+    PAYOUT_LINES,
     LineKind,
     ReportLine,
 )
@@ -137,6 +138,11 @@ class SettlementLine(MachineModel):
                 "discrepancy", name="line_discrepancy", condition=~models.Q(discrepancy="")
             ),
             models.Index(fields=["psp_account", "psp_id"], name="line_of_act"),
+            models.Index(
+                fields=["psp_account", "occurred_at"],
+                name="line_of_payout",
+                condition=models.Q(kind__in=sorted(each.value for each in PAYOUT_LINES)),
+            ),
             models.Index(
                 "psp_account",
                 "psp_payment_id",

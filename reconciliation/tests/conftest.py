@@ -8,7 +8,8 @@ import pytest
 
 from payments.tests.support.shop import Shop, open_shop
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
-from reconciliation.tests.support.settling import Settling
+from reconciliation.tests.support.banking import Banking
+from reconciliation.tests.support.settling import Settling, speak_plainly
 
 
 @pytest.fixture
@@ -31,3 +32,12 @@ def other_shop(shop: Shop) -> Shop:
 @pytest.fixture
 def settling(shop: Shop) -> Settling:
     return Settling(shop)
+
+
+@pytest.fixture
+def banking(settling: Settling, monkeypatch: pytest.MonkeyPatch) -> Banking:
+    """A shop whose PSP has plain reports, and pays out to a bank account in USD."""
+    speak_plainly(settling.shop, monkeypatch)
+    banking = Banking(settling)
+    banking.open()
+    return banking

@@ -45,7 +45,8 @@ OUTSIDE: Final = _columns(
     "SettlementReport.last_error PaymentMethod.brand,funding,country,method_type,fingerprint,last4 "
     "Operation.payment_method_details CardVelocity.fingerprint "
     "SetupAttempt.code,decline_code,message,detail,payment_method_details "
-    "SetupIntent.last_setup_error ConfigurationChange.author,reason"
+    "SetupIntent.last_setup_error ConfigurationChange.author,reason "
+    "BankStatementFile.body BankStatement.reference BankLine.text,last_error"
 )
 """What a PSP, a bank, an endpoint or an operator wrote: masked before it is stored, or made of what
 was masked; a report's file is refused."""
@@ -56,7 +57,8 @@ IDS: Final = _columns(
     "PspNotification.psp_dispute_id,psp_id SettlementLine.identity,psp_id,psp_payment_id "
     "SettlementReport.name ReportFetch.name SetupAttempt.psp_id,token,network_transaction_id "
     "PaymentMethod.network_transaction_id Operation.network_transaction_id "
-    "SetupIntent.next_action_url Mandate.psp_reference"
+    "SetupIntent.next_action_url Mandate.psp_reference BankLine.bank_reference,end_to_end_id "
+    "BankLine.named_by BankStatementFile.name BankAccount.number"
 )
 """Ids and links of a PSP, which must stay as they are; a token of digits only is refused."""
 MERCHANT: Final = _columns(
@@ -100,7 +102,9 @@ OURS: Final = _columns(
     "PspNotification.claimed_kind,claimed_currency "
     "Refund.currency,status,reason FailedEvent.group,type "
     "SettlementReport.imported_by,body_sha256,status SettlementLine.content_sha256,kind,currency "
-    "SettlementLine.status,discrepancy ConfigurationChange.subject,verb,changes"
+    "SettlementLine.status,discrepancy ConfigurationChange.subject,verb,changes "
+    "BankAccount.currency,psp_accounts BankStatementFile.format,body_sha256,imported_by "
+    "BankStatement.identities,content_sha256 BankLine.identity,currency,status,discrepancy"
 )
 """Made by the platform or its operators' commands."""
 

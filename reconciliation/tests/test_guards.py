@@ -15,6 +15,7 @@ from payments.tests.support.shop import body_of
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.reports import reading
 from reconciliation.states import LineStatus
+from reconciliation.tests.support.banking import Banking, camt
 from reconciliation.tests.support.settling import Settling, money_rows
 
 SETTLED = ["status", "accounted_at", "next_attempt_at"]
@@ -25,6 +26,9 @@ def settled(settling: Settling) -> Settling:
     settling.disputed()
     settling.close()
     settling.take_in()
+    banking = Banking(settling)
+    banking.open()
+    banking.import_(camt(("10.00", "from an unknown sender"), closing="10.00"))
     assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.MATCHED}
     return settling
 
@@ -37,6 +41,13 @@ REFUSED = [
     ("UPDATE reconciliation_settlement_line SET kind = 'charge'", "permanent_column"),
     ("UPDATE reconciliation_settlement_report SET body_sha256 = ''", "permanent_column"),
     ("UPDATE reconciliation_report_body SET body = ''", "permission denied"),
+    ("UPDATE reconciliation_bank_line SET amount_minor = 1", "permanent_column"),
+    ("UPDATE reconciliation_bank_line SET text = 'x'", "permanent_column"),
+    ("UPDATE reconciliation_bank_line SET status = 'dead'", "bank_line_differs_from_books"),
+    ("UPDATE reconciliation_bank_account SET number = 'x'", "permanent_column"),
+    ("UPDATE reconciliation_bank_statement SET closing_minor = 1", "permission denied"),
+    ("UPDATE reconciliation_bank_statement_file SET body = ''", "permission denied"),
+    ("DELETE FROM reconciliation_bank_line", "permission denied"),
     ("UPDATE reconciliation_report_fetch SET name = 'x'", "permanent_column"),
     ("DELETE FROM reconciliation_report_fetch", "permission denied"),
     ("UPDATE reconciliation_settlement_report SET status = 'stored'", "illegal_status"),

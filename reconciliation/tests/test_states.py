@@ -10,7 +10,7 @@ import pytest
 from payments import states
 from payments.models.machine import MachineModel
 from payments.tests.support.machines import accepted, digest
-from reconciliation.models import SettlementLine, SettlementReport
+from reconciliation.models import BankLine, SettlementLine, SettlementReport
 from reconciliation.states import (
     LINE_INITIAL,
     LINE_TRANSITIONS,
@@ -23,6 +23,7 @@ from reconciliation.states import (
 MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
     (SettlementReport, ReportStatus, REPORT_TRANSITIONS, REPORT_INITIAL),
     (SettlementLine, LineStatus, LINE_TRANSITIONS, LINE_INITIAL),
+    (BankLine, LineStatus, LINE_TRANSITIONS, LINE_INITIAL),
 ]
 
 
@@ -80,4 +81,5 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
     assert {model._meta.db_table: digest(table, born) for model, _, table, born in MACHINES} == {
         "reconciliation_settlement_report": "6bb86ce1",
         "reconciliation_settlement_line": "e445a074",
+        "reconciliation_bank_line": "e445a074",
     }, "add a migration that runs state_machine() once more, then write the digest here"

@@ -59,6 +59,11 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "here, ask the PSP why the operation is not in it; if not, fetch or import it "
         "(settlement_reports). The case closes by itself when its line comes."
     ),
+    CaseKind.BANK_DIFFERS: (
+        "The summary begins with a code that docs/bank-statements.md explains. Compare the bank's "
+        "statement with the PSP's payouts in its dashboard. Import a statement that is missing, or "
+        "requeue the line (bank_statements)."
+    ),
     CaseKind.BOOKS_DIFFER: (
         "A payment does not follow from the books, or the books contradict themselves: a defect, "
         "or a hand in the database. Stop the merchant's payouts until it is explained, and correct "
@@ -110,6 +115,23 @@ def case_about_account(
     case = _new_case(kind, subject=subject, summary=summary, livemode=account.livemode)
     case.discrepancy = discrepancy
     case.psp_account_id = account.id
+    return case
+
+
+def case_about_bank(
+    subject: str,
+    summary: str,
+    *,
+    discrepancy: str,
+    livemode: bool,
+    psp_account_id: UUID | None = None,
+    amount: Money | None = None,
+) -> Case:
+    """An unsaved case about a bank account, its statements, or a payout to it."""
+    case = _new_case(CaseKind.BANK_DIFFERS, subject=subject, summary=summary, livemode=livemode)
+    case.discrepancy, case.psp_account_id = discrepancy, psp_account_id
+    if amount is not None:
+        case.amount_minor, case.currency = amount.minor, amount.currency
     return case
 
 

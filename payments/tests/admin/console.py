@@ -37,6 +37,7 @@ from payments.tests.support.listening import deliver_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of, open_shop
 from reconciliation.models import MissingSettlement
 from reconciliation.services.expectations.watching import watch_settlements
+from reconciliation.tests.support.banking import Banking, camt
 from reconciliation.tests.support.settling import Settling
 
 MODELS = [
@@ -179,7 +180,7 @@ def everything() -> dict[str, Any]:
 
 
 def settle(shop: Shop) -> None:
-    """The PSP reports on another merchant, of whom a bank has charged a payment back."""
+    """The PSP reports on another merchant, with a chargeback; the bank has sent a statement."""
     settling = Settling(open_shop(shop.psp))
     settling.disputed()
     settling.close()
@@ -196,3 +197,7 @@ def settle(shop: Shop) -> None:
         found_at=charge.created_at + timedelta(days=3),
         checked_at=charge.created_at + timedelta(days=3),
     )
+    banking = Banking(settling)
+    number = banking.open(number=f"BANK{settling.shop.account.pk.hex[-12:]}".upper()).number
+    entry = ("10.00", "from an unknown sender")
+    banking.import_(camt(entry, closing="10.00", account=number), f"{number}.xml")

@@ -1,5 +1,5 @@
-"""`manage.py verify_ledger`: checks the ledger's invariants, and payments and settlement lines
-against it."""
+"""`manage.py verify_ledger`: checks the ledger's invariants, and payments, settlement lines and
+bank lines against it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from payments.models import PaymentIntent
 from payments.services.verification.rebuild import differences, one_snapshot
+from reconciliation.services.bank_statements.verification import bank_line_differences
 from reconciliation.services.verification import line_differences
 
 
 class Command(BaseCommand):
     help = (
         "Check every invariant of the ledger, and rebuild amounts and status of every payment from "
-        "its entries. Compare what settlement lines booked. Exit 1 and list what differs."
+        "its entries. Compare what settlement lines and bank lines booked. Exit 1 and list "
+        "what differs."
     )
     requires_system_checks = ()  # A third of the time until it runs; a deployment checks once.
 
@@ -28,7 +30,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, most: int, **options: Any) -> None:
         with one_snapshot():
-            found = list(islice(chain(differences(), line_differences()), most))
+            checks = (differences(), line_differences(), bank_line_differences())
+            found = list(islice(chain(*checks), most))
         for difference in found:
             self.stdout.write(difference)
         if found:

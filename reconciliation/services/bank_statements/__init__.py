@@ -1,0 +1,1 @@
+"""Takes in bank statements, and matches their lines to the payouts of PSPs."""
