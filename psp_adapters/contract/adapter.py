@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
+from ledger.money import Money
 from psp_adapters.contract.credentials import CredentialFault, CredentialField
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
@@ -32,6 +33,7 @@ from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 
 _DISPUTES_ELSEWHERE: Final = "disputes are handled in the provider's own dashboard"
 _NO_REPORTS: Final = "this provider lists no settlement reports"
+_NO_BALANCE: Final = "this provider does not state what it holds for us"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class Capabilities:
     """Whether settlement reports can be listed and fetched. Files can be read in any case."""
     settlement_calendar: SettlementCalendar = field(default_factory=SettlementCalendar)
     """How long it takes until a movement is in a report, unless the account's terms differ."""
+    states_balance: bool = False
+    """Whether the PSP says what it holds for us (`look_up_balance`)."""
     notification_answer: str = ""
     """The exact text that the PSP wants with 200, once its notifications are stored; empty if it
     reads the status only."""
@@ -234,6 +238,13 @@ class PspAdapter(Protocol):
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
         """Accept: a chargeback is lost, an inquiry closed, both final; never raises."""
         return DisputeResult(outcome=Outcome.NOT_SENT, detail=_DISPUTES_ELSEWHERE)
+
+    def look_up_balance(self, *, deadline_seconds: float) -> tuple[Money, ...]:
+        """What the PSP holds for us, one amount per currency; also what is in no report yet.
+
+        Raises PspUnavailable. Needs the capability `states_balance`.
+        """
+        raise PspUnavailable(_NO_BALANCE)
 
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float

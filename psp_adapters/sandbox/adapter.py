@@ -68,6 +68,7 @@ class SandboxAdapter(PspAdapter):
         hosted_fields=True,
         disputes=True,
         settlement_reports=True,
+        states_balance=True,
         settlement_calendar=SettlementCalendar(business_days=1),
     )
 
@@ -258,6 +259,10 @@ class SandboxAdapter(PspAdapter):
 
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
         return self._respond(request, "accept", deadline_seconds)
+
+    def look_up_balance(self, *, deadline_seconds: float) -> tuple[Money, ...]:
+        answer = self._request("GET", "/v1/balance", deadline_seconds)
+        return readable(mapping.balance_of, _view(answer))
 
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from ledger.exceptions import LedgerError
+from ledger.money import Money
 from psp_adapters.contract.answers import Contradiction, require_request, retry_after
 from psp_adapters.contract.minor_units import MinorUnits
 from psp_adapters.contract.operations import (
@@ -361,3 +362,13 @@ def hosted_fields_of(base_url: str, account: str, page_origin: str) -> HostedFie
         url=f"{base_url.rstrip('/')}/fields?{query}",
         public_key=public_key,
     )
+
+
+def balance_of(view: Json) -> tuple[Money, ...]:
+    """What the PSP holds for us, by currency; raises ValueError if one comes twice."""
+    amounts = tuple(
+        AMOUNTS.from_psp(each["amount_minor"], each["currency"]) for each in view["data"]
+    )
+    if len({each.currency for each in amounts}) != len(amounts):
+        raise ValueError("two balances of one currency")
+    return amounts

@@ -46,6 +46,7 @@ CAPABILITIES: Final = Capabilities(
     hosted_fields=True,
     disputes=True,
     settlement_reports=True,
+    states_balance=True,
     # A report is a payout: paid out daily after two to seven days, or weekly.
     settlement_calendar=SettlementCalendar(business_days=7),
 )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.answers import (
     UNREADABLE,
@@ -296,6 +297,13 @@ class StripeAdapter(PspAdapter):
         return dispute_responses.send(
             self._connection, request, accepts=True, deadline_seconds=deadline_seconds
         )
+
+    def look_up_balance(self, *, deadline_seconds: float) -> tuple[Money, ...]:
+        """Available and pending together: Stripe counts a charge from the moment it succeeds."""
+        answer = self._connection.get(
+            lambda: self._api.balance.retrieve(), deadline_seconds=deadline_seconds
+        )
+        return readable(reports.balance_of, view_of(answer))
 
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from ledger.money import CURRENCY_EXPONENTS
+from ledger.money import CURRENCY_EXPONENTS, Money
 from psp_adapters.contract import report_rows
 from psp_adapters.contract.answers import Contradiction, text
 from psp_adapters.contract.report_rows import (
@@ -64,6 +64,16 @@ _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0
 def is_name(name: str) -> bool:
     """Whether it can be the name of a report: the id of a payout."""
     return _NAME.fullmatch(name) is not None
+
+
+def balance_of(view: Json) -> tuple[Money, ...]:
+    """What Stripe holds for the account by currency, available and pending together."""
+    totals: dict[str, Money] = {}
+    for each in (*view["available"], *view["pending"]):
+        amount = money_of(each["amount"], each["currency"])
+        before = totals.get(amount.currency, Money.zero(amount.currency))
+        totals[amount.currency] = before + amount
+    return tuple(totals[currency] for currency in sorted(totals))
 
 
 def since_query(since: datetime) -> Json:

@@ -131,6 +131,7 @@ class Command(BaseCommand):
                 f"{what} {amounts[code]}" for code, what in _SETTLED.items() if code in amounts
             )
             self._say(f"     {place[0]}: {', '.join(parts)}")
+        call_command("settlement_reports", remainder=True, stdout=self.stdout)
 
     def _summarize(self, figures: Reckoning, *, balanced: bool, seconds: float) -> None:
         self._say()

@@ -122,6 +122,30 @@ class Settlement:
             if balance_minor > 0
         ]
 
+    def balances(self, account_id: str) -> dict[str, int]:
+        """What we hold for an account by currency, with what no report says yet."""
+        truth, batches = self._truth, self._truth.batches
+        totals: defaultdict[str, int] = defaultdict(int)
+        unreported = Report(
+            account_id=account_id,
+            number=0,
+            closed_ms=0,
+            effects=tuple(
+                effect
+                for effect in (*batches.late, *truth.effects[batches.until :])
+                if effect.kind in LINE_TYPES and effect.payment.account.id == account_id
+            ),
+            movements=tuple(
+                movement
+                for movement in truth.movements[batches.movements_until :]
+                if movement.account_id == account_id
+            ),
+        )
+        for report in (*batches.reports.get(account_id, []), unreported):
+            for currency, gross_minor, fee_minor, _ in _rows(report):
+                totals[currency] += gross_minor - fee_minor
+        return dict(sorted(totals.items()))
+
     def _first_open_ms(self) -> int | None:
         """When the first effect or movement happened that is in no report; a late one, as the
         batch was closed that left it out.

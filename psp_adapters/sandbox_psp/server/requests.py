@@ -198,6 +198,8 @@ def parse_call(request: HttpRequest, account_id: str) -> Call:
             fields = dict(parse_qsl(query))
             refuse_unknown(fields, {"reference"})
             call.by, call.subject = "setup_reference", read_text(fields, "reference", most=200)
+        case ["balance"]:
+            call.kind, call.by = "report", "balance"
         case ["settlement_reports"]:
             call.kind, call.since_ms = "report", _parse_since(dict(parse_qsl(query)))
         case ["settlement_reports", name]:

@@ -333,8 +333,12 @@ class Simulator:
         )
 
     def _report(self, account: Account, call: Call, now_ms: int) -> Answer:
-        """The list of an account's settlement reports, or one of them."""
+        """The list of an account's settlement reports, one of them, or the account's balance."""
         settlement = self.rules.settlement
+        if call.by == "balance":
+            held = settlement.balances(account.id)
+            data = [{"currency": each, "amount_minor": minor} for each, minor in held.items()]
+            return Answer(200, orjson.dumps({"object": "balance", "data": data}))
         if call.by == "name":
             return Answer(200, report_csv(settlement.report(account.id, call.subject)), _CSV)
         behavior = self.behavior

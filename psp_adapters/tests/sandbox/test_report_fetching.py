@@ -183,3 +183,26 @@ def test_an_invalid_report_name_is_not_requested(canned: Any, name: str) -> None
     with pytest.raises(PspUnavailable):
         psp.adapter.fetch_report(name, deadline_seconds=DEADLINE_SECONDS)
     assert psp.peer.requests == []
+
+
+def test_the_balance_is_what_reports_say_and_what_the_next_one_will(
+    sandbox: SandboxProcess, adapter: SandboxAdapter
+) -> None:
+    def stated() -> tuple[Money, ...]:
+        return adapter.look_up_balance(deadline_seconds=DEADLINE_SECONDS)
+
+    suite = TestFetchingSandboxReports()
+    suite.psp = sandbox
+    sandbox.set_behavior(settlement_period_seconds=0)
+    assert stated() == ()
+    suite.make_report(adapter)
+    [listing] = suite.listed(adapter)
+    [line] = adapter.read_report(
+        adapter.fetch_report(listing.name, deadline_seconds=DEADLINE_SECONDS)
+    )
+    assert stated() == (line.net,)
+    suite.make_report(adapter)
+    assert stated() == (line.net + line.net,)
+    sandbox.script({"truncate": 1}, kind="report")
+    with pytest.raises(PspUnavailable):
+        stated()

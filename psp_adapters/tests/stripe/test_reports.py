@@ -284,3 +284,16 @@ def test_the_columns_that_stripe_documents_are_those_that_we_read() -> None:
     if not name:
         pytest.skip("STRIPE_ITEMIZED_COLUMNS_FILE names no file of Stripe's columns")
     assert set(reports.CSV_COLUMNS) <= set(Path(name).read_text().strip().split(","))
+
+
+def test_the_balance_is_available_and_pending_together_by_currency() -> None:
+    def part(*amounts: tuple[int, str]) -> list[dict[str, Any]]:
+        return [{"amount": minor, "currency": currency} for minor, currency in amounts]
+
+    view = {"available": part((700, "usd"), (5, "jpy")), "pending": part((-900, "usd"))}
+    adapter, transport = adapter_answered((200, {"object": "balance", **view}), (200, {}))
+    stated = adapter.look_up_balance(deadline_seconds=5)
+    assert stated == (Money(5, "JPY"), Money(-200, "USD"))
+    assert [(method, path) for method, path, _ in transport.requests] == [("GET", "/v1/balance")]
+    with pytest.raises(PspUnavailable):
+        adapter.look_up_balance(deadline_seconds=5)

@@ -10,9 +10,14 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count, QuerySet
 
+from ledger.money import Money
 from payments.models import Case, PspAccount
+from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.states import CaseStatus
+from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.registry import BadCredentials
 from reconciliation.models import MissingSettlement, ReportFetch, SettlementLine, SettlementReport
+from reconciliation.services.expectations.remainder import Remainder, remainders_of
 from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import fetching
@@ -57,6 +62,11 @@ class Command(BaseCommand):
             "--missing", action="store_true", help="list what should be in a report by now"
         )
         parser.add_argument(
+            "--remainder",
+            action="store_true",
+            help="what each PSP says that it holds, and what of it is not explained",
+        )
+        parser.add_argument(
             "--check",
             action="store_true",
             help="exit 1 unless all is here, read and explained, or its case closed by an operator",
@@ -84,6 +94,8 @@ class Command(BaseCommand):
             self._list_lines(given["account"], given["most"])
         elif given["missing"]:
             self._list_missing(given["account"], given["most"])
+        elif given["remainder"]:
+            self._show_remainders(given["account"])
         else:
             self._list_reports(given["account"], given["most"])
         if given["check"] and not self._is_explained(given):
@@ -170,6 +182,32 @@ class Command(BaseCommand):
                 f"{row.amount}, expected until {row.expected_by:%Y-%m-%d %H:%M} UTC"
             )
         self.stdout.write(f"{missing.count()} captures and refunds are missing")
+
+    def _show_remainders(self, account_code: str) -> None:
+        rows = PspAccount.objects.exclude(sealed_credentials="").order_by("code")
+        for account in rows.filter(code=account_code) if account_code else rows:
+            try:
+                remainders = remainders_of(account)
+            except (PspUnavailable, CallRefused, BadCredentials) as reason:
+                self.stdout.write(f"{account.code}: the PSP could not be asked: {reason}")
+                continue
+            for each in remainders:
+                self._show_remainder(account, each)
+
+    def _show_remainder(self, account: PspAccount, remainder: Remainder) -> None:
+        self.stdout.write(f"{account.code} {remainder.currency}")
+        amounts: dict[str, Money | None] = {
+            "the PSP states": remainder.stated,
+            "explained by its lines": remainder.explained,
+            "expected in a report": remainder.expected,
+            "UNEXPLAINED": remainder.unexplained,
+            **{f"  {code}": amount for code, amount in remainder.breaks.items()},
+            f"  {remainder.name_of_rest}": remainder.rest,
+            "missing in reports": remainder.missing,
+        }
+        for name, amount in amounts.items():
+            text = "not stated by this PSP" if amount is None else str(amount)
+            self.stdout.write(f"  {name:26} {text:>18}")
 
     def _is_explained(self, given: dict[str, Any]) -> bool:
         """Is everything here, read and explained, at the latest when the sweeps had their time?"""
