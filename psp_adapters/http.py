@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import urlsplit
 
 import orjson
@@ -44,6 +44,7 @@ _IDLE_SECONDS: Final = 15.0
 MAX_BODY_BYTES: Final = 1024 * 1024
 """The largest answer that is read, unless the caller allows a larger one."""
 _POOL_SIZE: Final = 300
+_PIECE_BYTES: Final = 256 * 1024
 
 # It would log addresses and parts of answers.
 logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
@@ -183,12 +184,14 @@ class PspHttp:
         headers: Mapping[str, str] | None = None,
         deadline_seconds: float,
         max_body_bytes: int = MAX_BODY_BYTES,
+        into: BinaryIO | None = None,
     ) -> HttpAnswer:
         """Make one request and read its whole answer, whatever its status, redirects included.
 
         The body is `json`, or `form` as it is encoded already, or none.
         `deadline_seconds` covers everything from connect to the last byte. Raises NotSent or
-        AnswerUnknown, also for a body of more than `max_body_bytes`.
+        AnswerUnknown, also for an answer of more than `max_body_bytes`. With `into`, the body of
+        the answer is written there as it comes.
         """
         start_deadline(deadline_seconds, read_seconds=READ_SECONDS)
         _exchange.may_have_left = False
@@ -202,7 +205,8 @@ class PspHttp:
             body = orjson.dumps(json)
             all_headers["Content-Type"] = "application/json"
         try:
-            return self._exchange(method, self._prefix + path, body, all_headers, max_body_bytes)
+            response = self._open(method, self._prefix + path, body, all_headers)
+            return _whole_answer(response, max_body_bytes, into)
         except (HTTPError, OSError) as error:
             # The exceptions' own texts name the host and may quote what was read.
             reason = type(error).__name__
@@ -214,16 +218,11 @@ class PspHttp:
         """Close the idle connections."""
         self._pool.close()
 
-    def _exchange(
-        self,
-        method: str,
-        target: str,
-        body: bytes | None,
-        headers: dict[str, str],
-        max_body_bytes: int,
-    ) -> HttpAnswer:
+    def _open(
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
         left = seconds_left()
-        response = self._pool.urlopen(
+        return self._pool.urlopen(
             method,
             target,
             body=body,
@@ -237,19 +236,30 @@ class PspHttp:
             preload_content=False,
             decode_content=False,
         )
-        try:
-            if response.length_remaining is None and not response.chunked:
-                # Without an announced end, a cut answer looks like a whole one.
-                raise urllib3.exceptions.ResponseError("no length announced")
+
+
+def _whole_answer(
+    response: urllib3.BaseHTTPResponse, max_body_bytes: int, into: BinaryIO | None
+) -> HttpAnswer:
+    try:
+        if response.length_remaining is None and not response.chunked:
+            # Without an announced end, a cut answer looks like a whole one.
+            raise urllib3.exceptions.ResponseError("no length announced")
+        content, size = b"", 0
+        if into is None:
             content = response.read(max_body_bytes + 1)
-            if len(content) > max_body_bytes:
-                raise urllib3.exceptions.ResponseError("answer too large")
-            if response.length_remaining:
-                # A bounded read does not complain about a body shorter than announced.
-                raise urllib3.exceptions.ResponseError("answer cut short")
-        except BaseException:
-            response.close()  # half an answer must not be found by the next request
-            raise
-        response.release_conn()
-        names = {name.lower(): value for name, value in response.headers.items()}
-        return HttpAnswer(response.status, names, content)
+            size = len(content)
+        else:
+            while size <= max_body_bytes and (piece := response.read(_PIECE_BYTES)):
+                size += into.write(piece)
+        if size > max_body_bytes:
+            raise urllib3.exceptions.ResponseError("answer too large")
+        if response.length_remaining:
+            # A bounded read does not complain about a body shorter than announced.
+            raise urllib3.exceptions.ResponseError("answer cut short")
+    except BaseException:
+        response.close()  # half an answer must not be found by the next request
+        raise
+    response.release_conn()
+    names = {name.lower(): value for name, value in response.headers.items()}
+    return HttpAnswer(response.status, names, content)

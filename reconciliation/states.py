@@ -15,6 +15,8 @@ from payments.states import Table
 class ReportStatus(StrEnum):
     """How far we are with a settlement report."""
 
+    RECEIVING = "receiving"
+    """Its file is being stored, or storing it was interrupted; import or fetch it again."""
     STORED = "stored"
     """The file is here as it came; its lines are still to be read."""
     READ = "read"
@@ -39,11 +41,12 @@ R = ReportStatus
 L = LineStatus
 
 REPORT_TRANSITIONS: Final[Table] = {
+    R.RECEIVING: frozenset({R.STORED}),
     R.STORED: frozenset({R.READ, R.UNREADABLE}),
     R.READ: frozenset(),
     R.UNREADABLE: frozenset({R.STORED}),
 }
-REPORT_INITIAL: Final = frozenset({R.STORED})
+REPORT_INITIAL: Final = frozenset({R.RECEIVING})
 
 LINE_TRANSITIONS: Final[Table] = {
     L.OPEN: frozenset({L.FAILING, L.MATCHED, L.DEAD}),

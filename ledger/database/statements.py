@@ -6,7 +6,7 @@ statements and of compiled queries is what costs. The models remain the one desc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from operator import attrgetter
@@ -20,6 +20,8 @@ from psycopg.types.json import Jsonb
 M = TypeVar("M", bound=models.Model)
 
 Convert = Callable[[Any], Any]
+Params = Sequence[Any] | Mapping[str, Any]
+"""For `%s`, or for `%(name)s`."""
 _RowKey = tuple[type[models.Model], Any]
 
 # What their attributes hold is what psycopg takes.
@@ -32,7 +34,7 @@ _PLAIN_FIELDS: Final = (
 )
 
 
-def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def execute(sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
     """Run one statement with server-side binding, prepared when it comes again; return its rows.
 
     Goes through Django's cursor wrapper: errors are Django's, and query logging sees it.
@@ -49,7 +51,7 @@ def release_connection() -> None:
         connection.close()
 
 
-def _run(kind: type[psycopg.Cursor[Any]], sql: str, params: Sequence[Any]) -> list[Any]:
+def _run(kind: type[psycopg.Cursor[Any]], sql: str, params: Params) -> list[Any]:
     database = connections[DEFAULT_DB_ALIAS]  # once: each use of `connection` looks it up anew
     database.close_if_health_check_failed()  # as Django's own cursors do
     database.ensure_connection()

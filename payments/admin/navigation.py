@@ -93,11 +93,12 @@ def _settlement() -> dict[str, Any]:
         _item("Missing settlements", "reconciliation", "event_busy", "missingsettlement"),
         _item("Settlement watches", "reconciliation", "visibility", "settlementwatch"),
         _item("Report fetches", "reconciliation", "cloud_download", "reportfetch"),
-        _item("Report bodies", "reconciliation", "draft", "reportbody"),
         _item("Bank statements", "reconciliation", "account_balance", "bankstatement"),
         _item("Bank lines", "reconciliation", "receipt_long", "bankline"),
         _item("Bank accounts", "reconciliation", "savings", "bankaccount"),
         _item("Bank statement files", "reconciliation", "draft", "bankstatementfile"),
+        _item("Parts of reports", "reconciliation", "draft", "reportchunk"),
+        _item("Staged lines", "reconciliation", "hourglass_empty", "stagedline"),
     )
 
 

@@ -97,8 +97,11 @@ STATEMENT_SECONDS = environment.STATEMENT_TIMEOUT_MS / 1000
 TRANSACTION_SECONDS = environment.TRANSACTION_TIMEOUT_MS / 1000
 LOOK_UP_SECONDS = sending.LOOKUP_DEADLINE_SECONDS
 CALL_SECONDS = sending.CALL_DEADLINE_SECONDS
-# For the largest report that is taken in; 1 s on a quiet core.
-PARSE_SECONDS = 3.0
+# One batch of lines; 0.2 s on a quiet core.
+PARSE_SECONDS = 1.0
+# The largest report that a sweep fetches, looked through for card numbers and stored; 15 s on a
+# quiet core.
+TAKE_IN_SECONDS = 20.0
 # After a look-up without an answer no other follows for the same dispute or payment.
 HELD = {
     "resolve-due-operations": Held(  # a look-up, a fence, a repeat
@@ -116,9 +119,11 @@ HELD = {
     ),
     "sync-due-disputes": Held(sync.SWEEP_SECONDS, LOOK_UP_SECONDS),
     "remind-of-due-evidence": Held(reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
-    "fetch-settlement-reports": Held(fetching.SWEEP_SECONDS, fetching.FETCH_DEADLINE_SECONDS),
-    "read-settlement-reports": Held(  # a whole file is checked, read up to its next batch, stored
-        reading.SWEEP_SECONDS, 2 * PARSE_SECONDS + STATEMENT_SECONDS
+    "fetch-settlement-reports": Held(
+        fetching.SWEEP_SECONDS, fetching.FETCH_DEADLINE_SECONDS + TAKE_IN_SECONDS
+    ),
+    "read-settlement-reports": Held(  # a batch is read and stored, spent lines are removed
+        reading.SWEEP_SECONDS, PARSE_SECONDS + 2 * STATEMENT_SECONDS + reading.REMOVAL_SECONDS
     ),
     "match-settlement-lines": Held(  # look-ups of a dispute and of its charge
         line_sweep.SWEEP_SECONDS, LOOK_UP_SECONDS

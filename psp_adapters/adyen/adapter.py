@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from ledger.money import CURRENCY_EXPONENTS
 from psp_adapters.adyen import (
@@ -49,6 +49,7 @@ from psp_adapters.contract.payments import (
     UnknownToken,
     refuse_card_number,
 )
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_calendar import SettlementCalendar
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
@@ -289,19 +290,16 @@ class AdyenAdapter(PspAdapter):
         stored = self._stored.about(psp_payment_ids=[vocabulary.REPORTS])
         return readable(reports.listings_of, stored, since=since)
 
-    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+    def fetch_report(self, name: str, *, into: BinaryIO, deadline_seconds: float) -> None:
         """Fetch a report from the configured address; `read_report` checks its form."""
         if not reports.is_name(name):
             raise PspUnavailable("not the name of a report")
-        return self._connection.report(
-            name,
-            merchant_account=self._account,
-            deadline_seconds=deadline_seconds,
-            max_body_bytes=reports.REPORT_BYTES_MAX,
+        self._connection.report(
+            name, into=into, merchant_account=self._account, deadline_seconds=deadline_seconds
         )
 
-    def read_report(self, body: bytes) -> Iterator[ReportLine]:
-        return reports.read(body, merchant_account=self._account)
+    def read_report(self, file: ReportFile) -> Iterator[ReportLine]:
+        return reports.read(file, merchant_account=self._account)
 
     def read_notifications(
         self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlsplit
 
 import Adyen
@@ -18,6 +18,7 @@ from Adyen.exceptions import AdyenAPIResponseError
 from psp_adapters.contract.answers import Answer
 from psp_adapters.contract.credentials import CredentialsRefused
 from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.contract.report_files import REPORT_BYTES_MAX
 from psp_adapters.http import AnswerUnknown, NotSent, PspHttp
 
 VERSION: Final = "v72"
@@ -161,21 +162,24 @@ class Connection(Calls):
         return found
 
     def report(
-        self, name: str, *, merchant_account: str, deadline_seconds: float, max_body_bytes: int
-    ) -> bytes:
-        """A report's file, from the configured address alone; raises PspUnavailable."""
+        self, name: str, *, into: BinaryIO, merchant_account: str, deadline_seconds: float
+    ) -> None:
+        """Fetch a report's file, from the configured address alone; raises PspUnavailable."""
         if self._reports is None:
             raise PspUnavailable("report_url and report_key are not set")
         path = f"/{quote(merchant_account, safe='')}/{quote(name, safe='')}"
         try:
             answer = self._reports.send(
-                "GET", path, deadline_seconds=deadline_seconds, max_body_bytes=max_body_bytes
+                "GET",
+                path,
+                deadline_seconds=deadline_seconds,
+                into=into,
+                max_body_bytes=REPORT_BYTES_MAX,
             )
         except (NotSent, AnswerUnknown) as error:
             raise PspUnavailable(f"{type(error).__name__}: {error}") from None
         if answer.status != 200:
             raise PspUnavailable(f"answered {answer.status}")
-        return answer.body
 
     def close(self) -> None:
         """Close idle connections."""

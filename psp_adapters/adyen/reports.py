@@ -20,6 +20,7 @@ from psp_adapters.adyen import vocabulary
 from psp_adapters.adyen.dispute_facts import SECOND
 from psp_adapters.adyen.facts import name_of
 from psp_adapters.adyen.mapping import AMOUNTS
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     LineKind,
@@ -72,7 +73,6 @@ _ZONES: Final = {
     "EDT": -4,
     "PST": -8,
 }
-_ROW_LENGTH_MAX: Final = 16 * 1024
 _TEXT_MAX: Final = 500
 _TYPE_MAX: Final = 64
 _ID_MAX: Final = 128
@@ -80,7 +80,6 @@ _IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}")
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, LedgerError)
 
-REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 _NAME: Final = re.compile(r"settlement_detail_report_batch_[0-9]{1,12}\.csv")
 
 Row = Mapping[str, str]
@@ -111,17 +110,17 @@ def listings_of(
     return sorted(found, key=lambda listing: (listing.closed_at, listing.name))
 
 
-def read(body: bytes, *, merchant_account: str) -> Iterator[ReportLine]:
+def read(file: ReportFile, *, merchant_account: str) -> Iterator[ReportLine]:
     """Yield the lines of a report. Raises ReportUnreadable if it is none, or of another account."""
-    columns: list[str] = []
-    for number, raw in _lines_of(body):
+    columns = file.progress.columns
+    for number, raw in file.text_lines():
         try:
             [fields] = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True)
         except (csv.Error, ValueError) as error:
             raise _unreadable(number, error) from None
         if not columns:
-            columns = fields
-            _require_columns(columns)
+            _require_columns(fields)
+            columns += fields
             continue
         if len(fields) != len(columns):
             raise ReportUnreadable(f"line {number}: another number of fields than the header")
@@ -237,19 +236,6 @@ def _moment_of(said: str, zone: str) -> datetime:
 def _require_identifier(value: str) -> None:
     if not _IDENTIFIER.fullmatch(value):
         raise ValueError("not an identifier")
-
-
-def _lines_of(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each line of text with its number."""
-    stream = io.BytesIO(body)  # shares the bytes
-    number = 0
-    while raw := stream.readline(_ROW_LENGTH_MAX + 1):
-        number += 1
-        if len(raw) > _ROW_LENGTH_MAX:
-            raise ReportUnreadable(f"line {number}: too long")
-        if not raw.endswith(b"\n"):
-            raise ReportUnreadable(f"line {number}: it ends in the middle")
-        yield number, raw
 
 
 def _unreadable(number: int, error: Exception) -> ReportUnreadable:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from ledger.money import Money
 from psp_adapters.contract.credentials import CredentialFault, CredentialField
@@ -23,6 +23,7 @@ from psp_adapters.contract.operations import (
     PspUnavailable,
 )
 from psp_adapters.contract.payments import HostedFields, PaymentToken, PspPayment
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_calendar import SettlementCalendar
 from psp_adapters.contract.settlement_reports import (
     ReportLine,
@@ -255,12 +256,16 @@ class PspAdapter(Protocol):
         """
         raise PspUnavailable(_NO_REPORTS)
 
-    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
-        """Fetch a whole report, the same bytes every time; raises PspUnavailable."""
+    def fetch_report(self, name: str, *, into: BinaryIO, deadline_seconds: float) -> None:
+        """Write a whole report into a file, the same bytes every time.
+
+        Raises PspUnavailable, possibly after some bytes were written.
+        """
         raise PspUnavailable(_NO_REPORTS)
 
-    def read_report(self, body: bytes) -> Iterator[ReportLine]:
-        """Yield the lines of a report in its order, as they are parsed. No I/O.
+    def read_report(self, file: ReportFile) -> Iterator[ReportLine]:
+        """Yield the lines of a report in its order, as they are parsed: those that `file.progress`
+        says were not read yet. What the adapter must know to go on, it keeps there.
 
         Raises ReportUnreadable, and nothing else, if it is not a whole report, possibly after some
         lines were yielded. Reads none unless the adapter overrides it.

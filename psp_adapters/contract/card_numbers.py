@@ -20,6 +20,10 @@ _SHORTEST: Final = 13
 _LONGEST: Final = 19
 _LONGEST_PHONE: Final = 14
 _ASCII_DIGITS: Final = b"0123456789"
+_SEPARATORS: Final = b" \t\n\v\f\r\x1c\x1d\x1e\x1f.-/_:|"
+"""All that `_RUN` and `_CARD_SHAPED` let stand between the digits of a number, in ASCII."""
+_DIGITS_AS_ZERO: Final = bytes.maketrans(_ASCII_DIGITS, b"0" * len(_ASCII_DIGITS))
+_RUN_OF_ZEROS: Final = b"0" * _SHORTEST
 _INVISIBLE: Final = frozenset({"Cf", "Mn", "Me"})
 _DASHES: Final = "\\-\u2010-\u2015\u2212"
 _UUID: Final = re.compile(
@@ -123,6 +127,10 @@ def holds_card_number(text: str, *, shortest: int = _SHORTEST) -> bool:
     if text.isascii():
         raw = text.encode()
         if len(raw) - len(raw.translate(None, _ASCII_DIGITS)) < _SHORTEST:
+            return False
+        # Nearly all text ends here. With everything left out that may stand inside a number, no run
+        # of digits is long enough.
+        if "%" not in text and _RUN_OF_ZEROS not in raw.translate(_DIGITS_AS_ZERO, _SEPARATORS):
             return False
     else:
         text = _readable(text)

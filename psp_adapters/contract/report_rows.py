@@ -6,7 +6,6 @@ Each row has `currency`, `gross`, `fee` and `net` in minor units; what else it h
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     LineKind,
@@ -29,7 +29,6 @@ UNREADABLE: Final = (
 )
 KINDS: Final = {kind.value: kind for kind in LineKind if kind is not LineKind.UNKNOWN}
 _TOTAL_KEYS: Final = ("total", "lines", "gross", "fee", "net")
-_ROW_BYTES_MAX: Final = 16 * 1024
 _TEXT_MAX: Final = 500
 _TYPE_MAX: Final = 64
 _IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
@@ -47,14 +46,13 @@ def render(rows: Sequence[Row]) -> bytes:
     return b"".join(json.dumps(each).encode() + b"\n" for each in (*rows, *totals))
 
 
-def read_rows(body: bytes, line_of: Callable[[Row], ReportLine]) -> Iterator[ReportLine]:
+def read_rows(file: ReportFile, line_of: Callable[[Row], ReportLine]) -> Iterator[ReportLine]:
     """Yield what `line_of` makes of each row; it raises one of UNREADABLE for what is no row.
 
     Raises ReportUnreadable if it is not a whole report.
     """
-    sums: dict[str, list[int]] = {}
-    confirmed: set[str] = set()
-    for number, raw in text_lines(body):
+    sums, confirmed = file.progress.sums, file.progress.confirmed
+    for number, raw in file.text_lines():
         try:
             row = json.loads(raw)
             if tuple(row) == _TOTAL_KEYS:
@@ -67,7 +65,7 @@ def read_rows(body: bytes, line_of: Callable[[Row], ReportLine]) -> Iterator[Rep
         except UNREADABLE as error:
             raise unreadable(number, error) from None
         yield line
-    if not sums or confirmed != sums.keys():
+    if not sums or set(confirmed) != sums.keys():
         raise ReportUnreadable("its end is missing: not every currency has its control row")
 
 
@@ -77,13 +75,13 @@ def _add(sums: dict[str, list[int]], row: Row) -> None:
         of_currency[place] += number
 
 
-def _require_total(row: Row, sums: dict[str, list[int]], confirmed: set[str]) -> None:
+def _require_total(row: Row, sums: dict[str, list[int]], confirmed: list[str]) -> None:
     currency, *numbers = row.values()
     if not all(type(number) is int for number in numbers):
         raise TypeError("a sum is not an integer")
     if currency in confirmed or sums[currency] != numbers:
         raise ValueError("other sums than it says, or a second control row")
-    confirmed.add(currency)
+    confirmed.append(currency)
 
 
 def checked_line(
@@ -126,19 +124,6 @@ def checked_line(
         fee=fee,
         occurred_at=occurred_at,
     )
-
-
-def text_lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each line of text with its number; raises ReportUnreadable for one too long or cut."""
-    stream = io.BytesIO(body)  # shares the bytes
-    number = 0
-    while raw := stream.readline(_ROW_BYTES_MAX + 1):
-        number += 1
-        if len(raw) > _ROW_BYTES_MAX:
-            raise ReportUnreadable(f"line {number}: too long")
-        if not raw.endswith(b"\n"):
-            raise ReportUnreadable(f"line {number}: it ends in the middle")
-        yield number, raw
 
 
 def identifier(value: Any) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.answers import (
@@ -33,7 +33,7 @@ from psp_adapters.contract.payments import (
     UnknownToken,
     refuse_card_number,
 )
-from psp_adapters.contract.report_rows import read_rows
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import CustomerNotMade
 from psp_adapters.http import AnswerUnknown, NotSent
@@ -343,12 +343,12 @@ class MollieAdapter(PspAdapter):
             self._organization, since=since, deadline_seconds=deadline_seconds
         )
 
-    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+    def fetch_report(self, name: str, *, into: BinaryIO, deadline_seconds: float) -> None:
         """Fetch what a settlement lists, as one report."""
-        return settlements.fetch(self._organization, name, deadline_seconds=deadline_seconds)
+        into.write(settlements.fetch(self._organization, name, deadline_seconds=deadline_seconds))
 
-    def read_report(self, body: bytes) -> Iterator[ReportLine]:
-        return read_rows(body, reports.line_of)
+    def read_report(self, file: ReportFile) -> Iterator[ReportLine]:
+        return reports.read(file)
 
     def read_notifications(
         self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime

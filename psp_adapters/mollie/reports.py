@@ -9,7 +9,7 @@ whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from mollie.api.resources.refunds import SettlementRefunds
 from ledger.money import Money
 from psp_adapters.contract import report_rows
 from psp_adapters.contract.answers import Contradiction, text
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.report_rows import checked_line
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportListing
 from psp_adapters.mollie.mapping import AMOUNTS, Json, moment_of, money_of, reference_of
@@ -155,6 +156,11 @@ def _require_stated(costs: Money, settlement: Json) -> None:
     stated = AMOUNTS.nearest_sum(said, costs.currency)
     if abs((costs - stated).minor) > max(1, len(periods)):
         raise Contradiction("the lines and the stated costs do not add up to the settlement")
+
+
+def read(file: ReportFile) -> Iterator[ReportLine]:
+    """Yield the lines of a report; raises ReportUnreadable if it is not a whole one."""
+    return report_rows.read_rows(file, line_of)
 
 
 def line_of(row: Json) -> ReportLine:

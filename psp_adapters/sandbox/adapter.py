@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 from ledger.money import Money
+from psp_adapters.contract import report_files
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.answers import readable
 from psp_adapters.contract.credentials import (
@@ -34,6 +35,7 @@ from psp_adapters.contract.payments import (
     UnknownToken,
     refuse_card_number,
 )
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_calendar import SettlementCalendar
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
@@ -276,20 +278,19 @@ class SandboxAdapter(PspAdapter):
         answer = self._request("GET", path, deadline_seconds)
         return readable(reports.listings_of, _view(answer))
 
-    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+    def fetch_report(self, name: str, *, into: BinaryIO, deadline_seconds: float) -> None:
         """Fetch a report; `read_report` checks that it is whole."""
         if not reports.is_name(name):
             raise PspUnavailable("not the name of a report")
         path = f"/v1/settlement_reports/{name}"
         answer = self._request(
-            "GET", path, deadline_seconds, max_body_bytes=reports.REPORT_BYTES_MAX
+            "GET", path, deadline_seconds, into=into, max_body_bytes=report_files.REPORT_BYTES_MAX
         )
         if answer.status != 200:
             raise PspUnavailable(f"answered {answer.status}")
-        return answer.body
 
-    def read_report(self, body: bytes) -> Iterator[ReportLine]:
-        return reports.read(body)
+    def read_report(self, file: ReportFile) -> Iterator[ReportLine]:
+        return reports.read(file)
 
     def read_notifications(
         self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
@@ -346,6 +347,7 @@ class SandboxAdapter(PspAdapter):
         deadline_seconds: float,
         *,
         json: object = None,
+        into: BinaryIO | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> HttpAnswer:
         try:
@@ -354,6 +356,7 @@ class SandboxAdapter(PspAdapter):
                 path,
                 json=json,
                 deadline_seconds=deadline_seconds,
+                into=into,
                 max_body_bytes=max_body_bytes,
             )
         except (NotSent, AnswerUnknown) as error:

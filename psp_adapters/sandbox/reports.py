@@ -9,13 +9,13 @@ one, however large the report is.
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from ledger.money import CURRENCY_EXPONENTS
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     LineKind,
@@ -25,8 +25,6 @@ from psp_adapters.contract.settlement_reports import (
 )
 from psp_adapters.sandbox.mapping import AMOUNTS
 
-REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Some 350,000 lines."""
 _COLUMNS: Final = (
     *("line", "type", "payment_id", "id", "reference", "order_id", "currency"),
     *("gross_minor", "fee_minor", "net_minor", "occurred_at"),
@@ -34,7 +32,6 @@ _COLUMNS: Final = (
 # The sandbox PSP names its kinds as the merchant API does.
 _KINDS: Final = {kind.value: kind for kind in LineKind}
 _TOTAL: Final = "total"
-_ROW_BYTES_MAX: Final = 16 * 1024
 _TEXT_MAX: Final = 500
 """The sandbox PSP takes no longer texts."""
 _TYPE_MAX: Final = 64
@@ -68,14 +65,15 @@ def listings_of(view: dict[str, Any]) -> list[ReportListing]:
     return sorted(listings, key=lambda listing: listing.closed_at)
 
 
-def read(body: bytes) -> Iterator[ReportLine]:
+def read(file: ReportFile) -> Iterator[ReportLine]:
     """Yield the lines of a report; raises ReportUnreadable if it is not a whole one."""
-    rows = _rows(body)
-    _, columns = next(rows, (0, []))
-    _require_columns(columns)
-    sums: dict[str, list[int]] = {}
-    confirmed: set[str] = set()
-    for number, fields in rows:
+    progress = file.progress
+    columns, sums, confirmed = progress.columns, progress.sums, progress.confirmed
+    for number, fields in _rows(file):
+        if not columns:
+            _require_columns(fields)
+            columns += fields
+            continue
         if len(fields) != len(columns):
             raise _unreadable(number, "another number of fields than the header")
         row = dict(zip(columns, fields, strict=True))
@@ -90,7 +88,7 @@ def read(body: bytes) -> Iterator[ReportLine]:
         of_currency[1] += AMOUNTS.to_psp(line.gross)
         of_currency[2] += AMOUNTS.to_psp(line.fee)
         yield line
-    if not sums or confirmed != sums.keys():
+    if not sums or set(confirmed) != sums.keys():
         raise ReportUnreadable("its end is missing: not every currency has its control row")
 
 
@@ -101,18 +99,9 @@ def _listing(view: dict[str, Any]) -> ReportListing:
     return ReportListing(name=name, closed_at=_moment(view["closed_at"]), line_count=count)
 
 
-def _rows(body: bytes) -> Iterator[tuple[int, list[str]]]:
+def _rows(file: ReportFile) -> Iterator[tuple[int, list[str]]]:
     """The fields of each row, with the number of its line of text."""
-    text = io.BytesIO(body)  # shares the bytes
-    number = 0
-    while raw := text.readline(_ROW_BYTES_MAX + 1):
-        number += 1
-        if len(raw) > _ROW_BYTES_MAX:
-            raise _unreadable(number, "too long")
-        if not raw.endswith(b"\n"):
-            raise _unreadable(number, "it ends in the middle")
-        if b"\0" in raw:
-            raise _unreadable(number, "a NUL")
+    for number, raw in file.text_lines():
         try:
             # One row is one line of text: a reader of its own lets no quoted field run on.
             [fields] = csv.reader([raw.decode()], strict=True)
@@ -130,7 +119,7 @@ def _require_columns(columns: list[str]) -> None:
 
 
 def _require_footing(
-    row: Row, number: int, sums: dict[str, list[int]], confirmed: set[str]
+    row: Row, number: int, sums: dict[str, list[int]], confirmed: list[str]
 ) -> None:
     """Check a control row against the lines of its currency, and note that it has come."""
     currency = row["currency"]
@@ -148,7 +137,7 @@ def _require_footing(
     said = [_integer(row, f"{name}_minor", number, _SUM) for name in ("gross", "fee", "net")]
     if said != [gross_minor, fee_minor, gross_minor - fee_minor]:
         raise _unreadable(number, "other sums than it says")
-    confirmed.add(currency)
+    confirmed.append(currency)
 
 
 def _line(row: Row, number: int) -> ReportLine:

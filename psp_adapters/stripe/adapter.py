@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
@@ -39,6 +39,7 @@ from psp_adapters.contract.payments import (
     UnknownToken,
     refuse_card_number,
 )
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import CustomerNotMade, SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import AnswerUnknown, NotSent
@@ -315,7 +316,7 @@ class StripeAdapter(PspAdapter):
         found = [view for page in pages for view in page]
         return readable(reports.listings_of, found, since=since)
 
-    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+    def fetch_report(self, name: str, *, into: BinaryIO, deadline_seconds: float) -> None:
         """Fetch the balance transactions of a payout as one report."""
         if not reports.is_name(name):
             raise PspUnavailable("not the name of a report")
@@ -330,10 +331,10 @@ class StripeAdapter(PspAdapter):
             self._api.balance_transactions.list, query, end, most=reports.PAGES_MAX
         )
         lines = [view for page in pages for view in page]
-        return readable(reports.report_of, payout, lines, name=name)
+        into.write(readable(reports.report_of, payout, lines, name=name))
 
-    def read_report(self, body: bytes) -> Iterator[ReportLine]:
-        return reports.read(body)
+    def read_report(self, file: ReportFile) -> Iterator[ReportLine]:
+        return reports.read(file)
 
     def read_notifications(
         self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime

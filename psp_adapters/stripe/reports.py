@@ -18,11 +18,11 @@ from typing import Final
 from ledger.money import CURRENCY_EXPONENTS, Money
 from psp_adapters.contract import report_rows
 from psp_adapters.contract.answers import Contradiction, text
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.report_rows import (
     UNREADABLE,
     checked_line,
     read_rows,
-    text_lines,
     unreadable,
 )
 from psp_adapters.contract.settlement_reports import (
@@ -135,12 +135,12 @@ def _row_of(view: Json) -> Json:
     }
 
 
-def read(body: bytes) -> Iterator[ReportLine]:
+def read(file: ReportFile) -> Iterator[ReportLine]:
     """Yield the lines of a report of either form.
 
     Raises ReportUnreadable if it is not a whole one, as far as its form tells.
     """
-    return read_rows(body, _line) if body[:1] == b"{" else _read_csv(body)
+    return read_rows(file, _line) if file.begins_with(b"{") else _read_csv(file)
 
 
 def _line(row: Json) -> ReportLine:
@@ -167,17 +167,17 @@ def _subject_of(category: str, source: str, intent: str) -> str:
     return source if category in _NAMES_A_SOURCE or not intent else intent
 
 
-def _read_csv(body: bytes) -> Iterator[ReportLine]:
+def _read_csv(file: ReportFile) -> Iterator[ReportLine]:
     """Stripe's itemized payout reconciliation: amounts in major units, times in UTC."""
-    columns: list[str] = []
-    for number, raw in text_lines(body):
+    columns = file.progress.columns
+    for number, raw in file.text_lines():
         try:
             [fields] = csv.reader(io.StringIO(raw.decode(), newline=""), strict=True)
         except (csv.Error, ValueError) as error:
             raise unreadable(number, error) from None
         if not columns:
-            columns = fields
-            _require_columns(columns)
+            _require_columns(fields)
+            columns += fields
             continue
         if len(fields) != len(columns):
             raise ReportUnreadable(f"line {number}: another number of fields than the header")

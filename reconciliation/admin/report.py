@@ -13,17 +13,23 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
 from ledger.database.statements import execute, table_of
+from ledger.money import Money
 from payments.admin import display
 from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
 from payments.models import PspAccount
-from reconciliation.models import ReportBody, ReportFetch, SettlementReport
+from reconciliation.models import ReportChunk, ReportFetch, SettlementReport, StagedLine
 from reconciliation.selectors import discrepancies_of
 from reconciliation.states import ReportStatus
 
 _SHOWN_BYTES = 20_000
-_STATUS_LABELS = {"stored": "info", "read": "success", "unreadable": "danger"}
+_STATUS_LABELS = {
+    "receiving": "warning",
+    "stored": "info",
+    "read": "success",
+    "unreadable": "danger",
+}
 
 
 @admin.register(SettlementReport)
@@ -58,6 +64,7 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("lines_announced", "lines"),
                     ("lines_read", "lines_new"),
                     "discrepancies",
+                    ("whole_at", "lines_taken"),
                     ("read_at", "next_attempt_at"),
                     ("failing_since", "last_error"),
                 )
@@ -91,38 +98,70 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     @shown(description="size")
     def size(self, report: SettlementReport) -> str:
-        rows = execute(
-            f"SELECT octet_length(body) FROM {table_of(ReportBody)} WHERE report_id = %s",
-            [report.pk],
-        )
-        return f"{rows[0][0]:,} bytes"
+        return f"{report.body_bytes:,} bytes"
 
     @shown(description="body")
     def shown_body(self, report: SettlementReport) -> SafeString:
         """Its beginning: a whole file may have many megabytes."""
         rows = execute(
-            f"SELECT substring(body FOR {_SHOWN_BYTES}) FROM {table_of(ReportBody)} "
-            "WHERE report_id = %s",
+            f"SELECT substring(body FOR {_SHOWN_BYTES}) FROM {table_of(ReportChunk)} "
+            "WHERE report_id = %s AND number = 0",
             [report.pk],
         )
-        return display.preformatted(bytes(rows[0][0]).decode(errors="replace"))
+        return display.preformatted(bytes(rows[0][0]).decode(errors="replace") if rows else "")
 
 
-@admin.register(ReportBody)
-class ReportBodyAdmin(ReadOnlyAdmin):
-    """The files; the page of their report shows how each begins."""
+@admin.register(ReportChunk)
+class ReportChunkAdmin(ReadOnlyAdmin):
+    """The files, in parts; the page of their report shows how each begins."""
 
-    list_display = ("shown_report",)
-    ordering = ("-report_id",)
-    fieldsets = ((None, {"fields": ("shown_report",)}),)
+    list_display = ("shown_report", "number")
+    ordering = ("-report_id", "number")
+    fieldsets = ((None, {"fields": (("shown_report", "number"),)}),)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ReportBody]:
-        rows: QuerySet[ReportBody] = super().get_queryset(request)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReportChunk]:
+        rows: QuerySet[ReportChunk] = super().get_queryset(request)
         return rows.defer("body").select_related("report")
 
     @shown(description="report")
-    def shown_report(self, body: ReportBody) -> str:
-        return str(body.report)
+    def shown_report(self, chunk: ReportChunk) -> str:
+        return str(chunk.report)
+
+
+@admin.register(StagedLine)
+class StagedLineAdmin(ReadOnlyAdmin):
+    """Lines of files that are being read: they do not count yet."""
+
+    list_display = ("shown_report", "number", "psp_type", "gross", "fee")
+    ordering = ("-report_id", "number")
+    list_select_related = ("report",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("shown_report", "number"),
+                    ("identity", "content_sha256"),
+                    ("kind", "psp_type"),
+                    ("psp_id", "psp_payment_id"),
+                    ("reference", "occurred_at"),
+                    ("gross", "fee"),
+                )
+            },
+        ),
+    )
+
+    @shown(description="report")
+    def shown_report(self, line: StagedLine) -> str:
+        return str(line.report)
+
+    @shown(description="gross")
+    def gross(self, line: StagedLine) -> str:
+        return str(Money(line.gross_minor, line.currency))
+
+    @shown(description="fee")
+    def fee(self, line: StagedLine) -> str:
+        return str(Money(line.fee_minor, line.currency))
 
 
 @admin.register(ReportFetch)

@@ -4,7 +4,7 @@ from reconciliation.models.bank import BankAccount, BankLine, BankStatement, Ban
 from reconciliation.models.expectation import MissingSettlement, SettlementWatch
 from reconciliation.models.fetch import ReportFetch
 from reconciliation.models.line import SettlementLine, SettlementMatch
-from reconciliation.models.report import ReportBody, SettlementReport
+from reconciliation.models.report import ReportChunk, SettlementReport, StagedLine
 
 __all__ = [
     "MissingSettlement",
@@ -12,10 +12,11 @@ __all__ = [
     "BankLine",
     "BankStatement",
     "BankStatementFile",
-    "ReportBody",
+    "ReportChunk",
     "ReportFetch",
     "SettlementLine",
     "SettlementMatch",
     "SettlementReport",
     "SettlementWatch",
+    "StagedLine",
 ]

@@ -18,7 +18,7 @@ from payments.states import CaseKind
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.contract.card_numbers import holds_card_number
-from reconciliation.models import ReportBody, SettlementReport
+from reconciliation.models import ReportChunk, SettlementReport
 from reconciliation.tests.support.settling import CHARGES, Settling, speak_plainly
 
 CARD: Final = "4242/4242/4242/4242"
@@ -41,7 +41,8 @@ OUTSIDE: Final = _columns(
     "FailedEvent.last_error IdempotencyKey.answer_body Event.payload "
     "Operation.code,decline_code,message,detail PaymentIntent.last_payment_error "
     "PspNotification.type,our_references,body,headers,last_error Refund.failure_reason "
-    "ReportBody.body ReportFetch.last_error SettlementLine.psp_type,reference,last_error "
+    "ReportChunk.body StagedLine.psp_type,reference SettlementReport.reading_progress "
+    "ReportFetch.last_error SettlementLine.psp_type,reference,last_error "
     "SettlementReport.last_error PaymentMethod.brand,funding,country,method_type,fingerprint,last4 "
     "Operation.payment_method_details CardVelocity.fingerprint "
     "SetupAttempt.code,decline_code,message,detail,payment_method_details "
@@ -55,6 +56,7 @@ IDS: Final = _columns(
     "Operation.psp_id,psp_payment_id,redirect_url,token "
     "PaymentIntent.psp_reference,next_action_url PspNotification.event_id,psp_payment_id "
     "PspNotification.psp_dispute_id,psp_id SettlementLine.identity,psp_id,psp_payment_id "
+    "StagedLine.identity,psp_id,psp_payment_id "
     "SettlementReport.name ReportFetch.name SetupAttempt.psp_id,token,network_transaction_id "
     "PaymentMethod.network_transaction_id Operation.network_transaction_id "
     "SetupIntent.next_action_url Mandate.psp_reference BankLine.bank_reference,end_to_end_id "
@@ -104,7 +106,8 @@ OURS: Final = _columns(
     "SettlementReport.imported_by,body_sha256,status SettlementLine.content_sha256,kind,currency "
     "SettlementLine.status,discrepancy ConfigurationChange.subject,verb,changes "
     "BankAccount.currency,psp_accounts BankStatementFile.format,body_sha256,imported_by "
-    "BankStatement.identities,content_sha256 BankLine.identity,currency,status,discrepancy"
+    "BankStatement.identities,content_sha256 BankLine.identity,currency,status,discrepancy "
+    "StagedLine.content_sha256,kind,currency"
 )
 """Made by the platform or its operators' commands."""
 
@@ -134,7 +137,7 @@ def test_a_card_number_from_outside_is_nowhere_in_the_database(settling: Settlin
         settling.store(CHARGES + f"l4 {CARD} x 1 0\n".encode())
     assert CARD not in str(refusal.value)
     assert not SettlementReport.objects.exists()
-    assert not ReportBody.objects.exists()
+    assert not ReportChunk.objects.exists()
     masked = set()
     for model, field in text_columns():
         for value in model._default_manager.values_list(field.attname, flat=True):

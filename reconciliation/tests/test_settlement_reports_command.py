@@ -103,7 +103,7 @@ def test_an_unreadable_file_fails_the_check_until_it_was_read_again(
     plain.read(b"cut")
     assert verdict(check=True) == (1, "1 reports are unreadable, with an open case")
     assert "UNREADABLE, 0 lines (0 new: none): row 1 is cut" in output_of()
-    monkeypatch.setattr(PlainReports, "read_report", lambda self, body: iter(()))
+    monkeypatch.setattr(PlainReports, "read_report", lambda self, file: iter(()))
     assert "UNREADABLE" in output_of(read_again=True, name="another")
     assert "read, 0 lines" in output_of(read_again=True, name="by-hand.csv", check=True)
 

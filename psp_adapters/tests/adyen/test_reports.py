@@ -19,6 +19,7 @@ from psp_adapters.contract.settlement_reports import LineKind, ReportLine, Repor
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.support.adyen_documents import document_path
 from psp_adapters.tests.support.adyen_face import API_KEY, AdyenFace
+from psp_adapters.tests.support.report_bytes import fetched, lines_in
 
 ACCOUNT = "FaceMerchantECOM"
 HEADER = (*reports.COLUMNS, *reports.FEES, "Batch Number", "A column of tomorrow")
@@ -181,17 +182,17 @@ def test_reports_are_listed_from_what_was_announced_and_fetched_from_our_address
         assert (listed.name, listed.line_count) == (name, None)
         later = listed.closed_at + timedelta(seconds=1)
         assert fetching.list_reports(since=later, deadline_seconds=5) == []
-        body = fetching.fetch_report(name, deadline_seconds=5)
-        [line] = fetching.read_report(body)
+        body = fetched(fetching, name, deadline_seconds=5)
+        [line] = lines_in(fetching, body)
         assert line.gross == Money(1000, "EUR")
         assert server.asked == [(f"/reports/{ACCOUNT}/{name}", "the report user's key")]
         for bad in (other, "settlement_detail_report_batch_8.csv", "..", "", "a/b"):
             with pytest.raises(PspUnavailable):
-                fetching.fetch_report(bad, deadline_seconds=5)
+                fetched(fetching, bad, deadline_seconds=5)
         fetching.close()
     assert adapter.list_reports(since=None, deadline_seconds=5) == []
     with pytest.raises(PspUnavailable, match="not set"):
-        adapter.fetch_report(name, deadline_seconds=5)
+        fetched(adapter, name, deadline_seconds=5)
 
 
 class Reports:

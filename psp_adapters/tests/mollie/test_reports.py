@@ -24,6 +24,7 @@ from psp_adapters.tests.support.mollie_double import (
     page_of,
     refund_view,
 )
+from psp_adapters.tests.support.report_bytes import fetched, lines_in
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -101,7 +102,7 @@ LISTS = {
 
 def test_a_settlement_is_one_report_with_its_costs_as_one_line(adapter: MollieAdapter) -> None:
     body = reports.report_of(SETTLEMENT, LISTS, name="stl_1")
-    lines = list(adapter.read_report(body))
+    lines = list(lines_in(adapter, body))
     assert {(line.kind, line.psp_id, line.psp_payment_id, line.reference) for line in lines} == {
         (LineKind.CHARGE, "tr_1", "tr_1", "op_1"),
         (LineKind.CHARGE, "cpt_1", "tr_1", "op_2"),
@@ -139,9 +140,9 @@ def test_settlements_need_the_token_of_the_organization(adapter: MollieAdapter) 
     with pytest.raises(PspUnavailable, match="access_token"):
         adapter.list_reports(since=None, deadline_seconds=1)
     with pytest.raises(PspUnavailable, match="access_token"):
-        adapter.fetch_report("stl_1", deadline_seconds=1)
+        fetched(adapter, "stl_1", deadline_seconds=1)
     with pytest.raises(PspUnavailable, match="not the name"):
-        adapter.fetch_report("../stl_1", deadline_seconds=1)
+        fetched(adapter, "../stl_1", deadline_seconds=1)
 
 
 def test_what_was_paid_out_is_listed_and_fetched_with_that_token() -> None:
@@ -152,7 +153,7 @@ def test_what_was_paid_out_is_listed_and_fetched_with_that_token() -> None:
     adapter = with_organization(adapter)
     [listing] = adapter.list_reports(since=None, deadline_seconds=1)
     assert (listing.name, listing.line_count) == ("stl_1", None)
-    body = adapter.fetch_report("stl_1", deadline_seconds=1)
+    body = fetched(adapter, "stl_1", deadline_seconds=1)
     assert body == reports.report_of(SETTLEMENT, LISTS, name="stl_1")
     assert [path for _, path, _ in transport.requests[2:]] == [
         f"/v2/settlements/stl_1/{name}" for name in LISTS

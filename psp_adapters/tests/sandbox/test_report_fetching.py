@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from ledger.money import Money
+from psp_adapters.contract import report_files
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspUnavailable
 from psp_adapters.contract.settlement_reports import ReportUnreadable
-from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.suites.report_suite import DEADLINE_SECONDS, ReportFetchingContract
 from psp_adapters.tests.support.peer import Peer
+from psp_adapters.tests.support.report_bytes import fetched, lines_in
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 AT = "2026-01-31T12:00:00.123Z"
@@ -62,9 +63,9 @@ def test_a_contradictory_report_is_fetched_but_not_read(
     suite.make_report(adapter)
     [listing] = adapter.list_reports(since=None, deadline_seconds=DEADLINE_SECONDS)
     sandbox.script({"contradict": 1}, kind="report")
-    body = adapter.fetch_report(listing.name, deadline_seconds=DEADLINE_SECONDS)
+    body = fetched(adapter, listing.name, deadline_seconds=DEADLINE_SECONDS)
     with pytest.raises(ReportUnreadable, match="other sums"):
-        list(adapter.read_report(body))
+        list(lines_in(adapter, body))
 
 
 class Canned:
@@ -156,7 +157,7 @@ def test_since_is_sent_in_utc_and_rounded_down(canned: Any) -> None:
 def test_a_report_may_be_larger_than_other_answers(canned: Any) -> None:
     body = b"x" * (3 * 1024 * 1024)
     psp = canned(body)
-    assert psp.adapter.fetch_report("settlement_1.csv", deadline_seconds=30) == body
+    assert fetched(psp.adapter, "settlement_1.csv", deadline_seconds=30) == body
     with pytest.raises(PspUnavailable):
         psp.adapter.list_reports(since=None, deadline_seconds=30)
 
@@ -164,24 +165,24 @@ def test_a_report_may_be_larger_than_other_answers(canned: Any) -> None:
 def test_a_report_without_end_is_not_read_to_its_end(
     canned: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "REPORT_BYTES_MAX", 2 * 1024 * 1024)
+    monkeypatch.setattr(report_files, "REPORT_BYTES_MAX", 2 * 1024 * 1024)
     psp = canned(b"x" * (2 * 1024 * 1024 + 1))
     with pytest.raises(PspUnavailable):
-        psp.adapter.fetch_report("settlement_1.csv", deadline_seconds=30)
+        fetched(psp.adapter, "settlement_1.csv", deadline_seconds=30)
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "302 Found", "404 Not Found", "500 Oops"])
 def test_an_answer_with_another_status_is_no_report(canned: Any, status: str) -> None:
     psp = canned(b"", status=status)
     with pytest.raises(PspUnavailable):
-        psp.adapter.fetch_report("settlement_1.csv", deadline_seconds=DEADLINE_SECONDS)
+        fetched(psp.adapter, "settlement_1.csv", deadline_seconds=DEADLINE_SECONDS)
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "a?b=c", "%2e%2e", "a b", "\n", ""])
 def test_an_invalid_report_name_is_not_requested(canned: Any, name: str) -> None:
     psp = canned(b"a report")
     with pytest.raises(PspUnavailable):
-        psp.adapter.fetch_report(name, deadline_seconds=DEADLINE_SECONDS)
+        fetched(psp.adapter, name, deadline_seconds=DEADLINE_SECONDS)
     assert psp.peer.requests == []
 
 

@@ -16,6 +16,7 @@ from psp_adapters.contract.disputes import DisputeRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, PspUnavailable
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest
 from psp_adapters.tests.suites.contract_suite import DEADLINE_SECONDS, make_request, send
+from psp_adapters.tests.support.report_bytes import fetched
 from psp_adapters.tests.support.stripe_double import (
     adapter_answered_by,
     dispute_view,
@@ -99,7 +100,7 @@ def everything(adapter: PspAdapter) -> list[Callable[[], Any]]:
         lambda: adapter.submit_evidence(response, **in_time),
         lambda: adapter.accept_dispute(response, **in_time),
         lambda: adapter.list_reports(since=since, **in_time),
-        lambda: adapter.fetch_report("po_1", **in_time),
+        lambda: fetched(adapter, "po_1", **in_time),
     ]
 
 

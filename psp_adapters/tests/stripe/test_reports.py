@@ -15,6 +15,7 @@ from psp_adapters.contract.settlement_reports import LineKind, ReportUnreadable
 from psp_adapters.stripe import reports
 from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.suites.report_suite import ReportReadingContract
+from psp_adapters.tests.support.report_bytes import fetched, lines_in
 from psp_adapters.tests.support.stripe_double import CREATED, adapter_answered
 
 
@@ -169,8 +170,8 @@ def test_a_payouts_transactions_are_fetched_page_by_page_as_one_report() -> None
     adapter, transport = adapter_answered(
         (200, PAYOUT), list_of(PAID_OUT, REFUNDED, has_more=True), list_of(transaction())
     )
-    body = adapter.fetch_report("po_1", deadline_seconds=1)
-    charge, refund, payout = adapter.read_report(body)
+    body = fetched(adapter, "po_1", deadline_seconds=1)
+    charge, refund, payout = lines_in(adapter, body)
     assert (charge.kind, charge.psp_id, charge.psp_payment_id) == (LineKind.CHARGE, "pi_1", "pi_1")
     assert (charge.gross, charge.fee, charge.reference) == (
         Money(1000, "USD"),
@@ -182,7 +183,7 @@ def test_a_payouts_transactions_are_fetched_page_by_page_as_one_report() -> None
     assert (payout.kind, payout.psp_id, payout.net.minor) == (LineKind.PAYOUT, "po_1", -541)
     assert [form.get("payout") for _, _, form in transport.requests[1:]] == ["po_1", "po_1"]
     again, _ = adapter_answered((200, PAYOUT), list_of(transaction(), REFUNDED, PAID_OUT))
-    assert again.fetch_report("po_1", deadline_seconds=1) == body
+    assert fetched(again, "po_1", deadline_seconds=1) == body
 
 
 @pytest.mark.parametrize(
@@ -198,14 +199,14 @@ def test_a_payouts_transactions_are_fetched_page_by_page_as_one_report() -> None
 def test_a_report_that_does_not_add_up_to_its_payout_is_unavailable(answers: Any) -> None:
     adapter, _ = adapter_answered(*answers)
     with pytest.raises(PspUnavailable):
-        adapter.fetch_report("po_1", deadline_seconds=1)
+        fetched(adapter, "po_1", deadline_seconds=1)
 
 
 @pytest.mark.parametrize("name", ["", "..", "po_", "po_1/..", "tr_1"])
 def test_only_the_id_of_a_payout_is_the_name_of_a_report(name: str) -> None:
     adapter, transport = adapter_answered()
     with pytest.raises(PspUnavailable):
-        adapter.fetch_report(name, deadline_seconds=1)
+        fetched(adapter, name, deadline_seconds=1)
     assert transport.requests == []
 
 
@@ -230,7 +231,7 @@ def itemized(*rows: str, header: str = HEADER) -> bytes:
 
 
 def test_the_itemized_file_is_read_by_its_columns_in_major_units(adapter: StripeAdapter) -> None:
-    lines = list(adapter.read_report(itemized(*ITEMIZED)))
+    lines = list(lines_in(adapter, itemized(*ITEMIZED)))
     assert [(line.kind, line.psp_id, line.gross) for line in lines] == [
         (LineKind.CHARGE, "pi_1", Money(1000, "USD")),
         (LineKind.REFUND, "re_1", Money(-400, "USD")),
@@ -267,13 +268,13 @@ def test_a_bad_field_of_the_itemized_file_is_refused(
 ) -> None:
     body = itemized(ITEMIZED[0].replace(old, new, 1))
     with pytest.raises(ReportUnreadable, match=r"^line 2"):
-        list(adapter.read_report(body))
+        list(lines_in(adapter, body))
 
 
 @pytest.mark.parametrize("column", reports.CSV_COLUMNS)
 def test_an_itemized_file_without_a_column_is_refused(adapter: StripeAdapter, column: str) -> None:
     with pytest.raises(ReportUnreadable, match=column):
-        list(adapter.read_report(itemized(header=HEADER.replace(column, "other", 1))))
+        list(lines_in(adapter, itemized(header=HEADER.replace(column, "other", 1))))
 
 
 def test_the_columns_that_stripe_documents_are_those_that_we_read() -> None:

@@ -7,9 +7,12 @@ reports, against a PSP that runs.
 
 from __future__ import annotations
 
+import io
+import json
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -19,12 +22,14 @@ from hypothesis import strategies as st
 
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.contract.report_files import ReadingProgress, ReportFile
 from psp_adapters.contract.settlement_reports import (
     LineKind,
     ReportLine,
     ReportListing,
     ReportUnreadable,
 )
+from psp_adapters.tests.support.report_bytes import fetched, lines_in
 
 DEADLINE_SECONDS = 5.0
 # The adapter that reads is the same for every example: it keeps nothing. Each adapter's class
@@ -71,7 +76,7 @@ class ReportReadingContract:
         raise NotImplementedError
 
     def read(self, adapter: PspAdapter, body: bytes) -> list[ReportLine]:
-        return list(adapter.read_report(body))
+        return list(lines_in(adapter, body))
 
     def refused(self, adapter: PspAdapter, body: bytes) -> str:
         with pytest.raises(ReportUnreadable) as refusal:
@@ -101,16 +106,29 @@ class ReportReadingContract:
     def test_lines_are_read_as_they_come(self, adapter: PspAdapter) -> None:
         """Also of a report of which the end is missing: only then is it refused."""
         body = self.large(2000)
-        lines = adapter.read_report(body[: len(body) // 2])
+        lines = lines_in(adapter, body[: len(body) // 2])
         assert len(list(islice(lines, 500))) == 500
         with pytest.raises(ReportUnreadable):
             list(lines)
+
+    def test_reading_can_stop_after_any_line_and_go_on(self, adapter: PspAdapter) -> None:
+        body = self.whole()
+        lines = self.read(adapter, body)
+        for count in range(len(lines) + 1):
+            file = ReportFile(io.BytesIO(body))
+            first = list(islice(adapter.read_report(file), count))
+            kept = ReadingProgress(**json.loads(json.dumps(asdict(file.progress))))
+            others = adapter.read_report(ReportFile(io.BytesIO(body), kept))
+            assert [*first, *others] == lines
+            with pytest.raises(ReportUnreadable):
+                cut = ReportFile(io.BytesIO(body[:-2]), ReadingProgress(**asdict(file.progress)))
+                list(adapter.read_report(cut))
 
     def test_memory_stays_flat(self, adapter: PspAdapter) -> None:
         body = self.large(5_000)
         tracemalloc.start()
         try:
-            count = sum(1 for _ in adapter.read_report(body))
+            count = sum(1 for _ in lines_in(adapter, body))
             _, peak_bytes = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -224,9 +242,9 @@ class ReportFetchingContract:
         assert listing.closed_at.utcoffset() == timedelta(0)
         assert listing.line_count in (None, line_count)
         assert "/" not in listing.name
-        body = adapter.fetch_report(listing.name, deadline_seconds=DEADLINE_SECONDS)
-        assert len(list(adapter.read_report(body))) == line_count
-        assert adapter.fetch_report(listing.name, deadline_seconds=DEADLINE_SECONDS) == body
+        body = fetched(adapter, listing.name, deadline_seconds=DEADLINE_SECONDS)
+        assert len(list(lines_in(adapter, body))) == line_count
+        assert fetched(adapter, listing.name, deadline_seconds=DEADLINE_SECONDS) == body
 
     def test_reports_are_listed_from_the_given_moment_on_inclusive(
         self, adapter: PspAdapter
@@ -246,7 +264,7 @@ class ReportFetchingContract:
     @pytest.mark.parametrize("name", ["no_such_report", "..", ".", "", "a/b", "?", "ü", "a" * 500])
     def test_a_report_of_no_such_name_is_unavailable(self, adapter: PspAdapter, name: str) -> None:
         with pytest.raises(PspUnavailable):
-            adapter.fetch_report(name, deadline_seconds=DEADLINE_SECONDS)
+            fetched(adapter, name, deadline_seconds=DEADLINE_SECONDS)
 
     def test_a_list_without_an_answer_is_unavailable(self, adapter: PspAdapter) -> None:
         self.make_report(adapter)
@@ -256,5 +274,5 @@ class ReportFetchingContract:
                 adapter.list_reports(since=None, deadline_seconds=0.5)
         for _ in self.break_next_answer():
             with pytest.raises(PspUnavailable):
-                adapter.fetch_report(listing.name, deadline_seconds=0.5)
+                fetched(adapter, listing.name, deadline_seconds=0.5)
         assert self.listed(adapter) == [listing]

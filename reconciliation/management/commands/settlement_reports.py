@@ -22,7 +22,6 @@ from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import fetching
 from reconciliation.services.reports.archive import (
-    BODY_BYTES_MAX,
     NoSuchAccount,
     account_of,
     name_of_report,
@@ -35,6 +34,7 @@ _STATES: Final = {
     ReportStatus.READ: "read",
     ReportStatus.UNREADABLE: "UNREADABLE",
     ReportStatus.STORED: "being read",
+    ReportStatus.RECEIVING: "NOT WHOLE",
 }
 _CHECK_EVERY_SECONDS: Final = 0.5
 
@@ -80,7 +80,7 @@ class Command(BaseCommand):
         self._require_sense(given)
         if given["fetch"]:
             fetching.make_due()
-            self.stdout.write(f"{fetching.fetch_due_reports()} new reports")
+            self.stdout.write(f"{fetching.fetch_due_reports(fetching.BY_COMMAND)} new reports")
         if given["file"]:
             self._import(given)
         if given["read_again"]:
@@ -113,14 +113,13 @@ class Command(BaseCommand):
             raise CommandError("say whose report it is, and who imports it: --account, --by")
         path = Path(given["file"])
         try:
-            if path.stat().st_size > BODY_BYTES_MAX:
-                raise CommandError(f"a report has {BODY_BYTES_MAX} bytes at most")
-            stored = store_report(
-                account=account_of(given["account"]),
-                name=given["name"] or path.name,
-                body=path.read_bytes(),
-                imported_by=given["by"].strip(),
-            )
+            with path.open("rb") as file:
+                stored = store_report(
+                    account=account_of(given["account"]),
+                    name=given["name"] or path.name,
+                    file=file,
+                    imported_by=given["by"].strip(),
+                )
         except NoSuchAccount:
             raise CommandError(f"no credentials of the account {given['account']}") from None
         except (OSError, ValueError) as error:
@@ -240,6 +239,7 @@ def _unexplained(account_code: str) -> list[str]:
     ]
     figures = {
         "reports do not come": _missing(account_code).count(),
+        "reports are not whole": reports.filter(status=ReportStatus.RECEIVING).count(),
         "reports are not read": reports.filter(status=ReportStatus.STORED).count(),
         "lines wait": lines.filter(status__in=sorted(LINE_WAITING)).count(),
         "lines are dead, with an open case": len(_with_open_case(dead)),

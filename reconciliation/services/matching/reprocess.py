@@ -9,10 +9,12 @@ from django.db import transaction
 
 from payments.clock import now_utc
 from payments.services.psp_gateway.accounts import adapter_of
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import LineKind
-from reconciliation.models import ReportBody, SettlementLine, SettlementReport
+from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services.matching.sweep import locked_line
 from reconciliation.services.reports.line_identity import numbered
+from reconciliation.services.reports.stored_file import stored_file
 from reconciliation.states import LineStatus
 
 
@@ -35,12 +37,12 @@ def requeue_lines(*, account_code: str = "", report_name: str = "") -> int:
 def _update_unknown_kinds(report_id: UUID) -> None:
     """Store the kinds that the adapter knows by now."""
     report = SettlementReport.objects.select_related("psp_account").get(pk=report_id)
-    body = bytes(ReportBody.objects.get(pk=report_id).body)
+    file = ReportFile(stored_file(report_id))
     rows = SettlementLine.objects.filter(report_id=report_id, kind=LineKind.UNKNOWN.value)
     unknown = set(rows.values_list("number", flat=True))
     lines: Iterable[tuple[int, LineKind]] = (
         (each.number, each.line.kind)
-        for each in numbered(adapter_of(report.psp_account).read_report(body))
+        for each in numbered(adapter_of(report.psp_account).read_report(file))
         if each.number in unknown
     )
     for number, kind in list(lines):

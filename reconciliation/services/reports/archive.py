@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import BinaryIO, Final
+from uuid import UUID
 
 from django.db import transaction
 
@@ -14,16 +14,15 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.models import PspAccount
 from payments.services.cases.opening import case_about_account, open_case
-from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
-from psp_adapters.contract.card_numbers import card_numbers_in
-from psp_adapters.contract.settlement_reports import ReportUnreadable
+from psp_adapters.contract import report_files
 from reconciliation.discrepancies import Discrepancy
-from reconciliation.models import ReportBody, SettlementReport
+from reconciliation.models import SettlementReport
+from reconciliation.services.reports.card_number_check import require_no_card_number
+from reconciliation.services.reports.stored_file import store_chunks
+from reconciliation.states import ReportStatus
 
-BODY_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Some 90,000 lines. A file is parsed from its beginning for every slice of it, so a much larger
-one would only be parsed; a PSP can be told to close its reports more often."""
+_PIECE_BYTES: Final = 1024 * 1024
 
 
 class NoSuchAccount(LookupError):
@@ -56,68 +55,84 @@ def store_report(
     *,
     account: PspAccount,
     name: str,
-    body: bytes,
+    file: BinaryIO,
     imported_by: str,
     closed_at: datetime | None = None,
     lines_announced: int | None = None,
 ) -> StoredReport:
-    """Store a report as it came, to be read.
+    """Store a report as it came, to be read. `file` can be sought; it is read more than once.
 
     The same name with other bytes is stored as well, and opens a case: its lines decide what is
-    new. Refuses with ValueError an empty file, one larger than BODY_BYTES_MAX, a name that is
+    new. Storing that was interrupted is continued by storing the same file again. Refuses with
+    ValueError an empty file, one larger than REPORT_BYTES_MAX, a name that is
     empty or longer than 128 characters, and a file with a card number in it.
     """
-    if not 0 < len(body) <= BODY_BYTES_MAX:
-        raise ValueError(f"a report has 1 to {BODY_BYTES_MAX} bytes, not {len(body)}")
     if not 0 < len(name) <= 128:
         raise ValueError("the name of a report has 1 to 128 characters")
-    _require_no_card_number(account, body)
-    digest = hashlib.sha256(body).hexdigest()
+    size, digest = _measured(file)
+    report = SettlementReport.objects.filter(
+        psp_account=account, name=name, body_sha256=digest
+    ).first()
+    if report is None:
+        require_no_card_number(account, file)
+        report = _announce(
+            SettlementReport(
+                id=public_ids.new_id(),
+                psp_account=account,
+                name=name,
+                closed_at=closed_at,
+                imported_by=imported_by[:64],
+                body_sha256=digest,
+                body_bytes=size,
+                lines_announced=lines_announced,
+                received_at=now_utc(),
+            )
+        )
+    if report.status == ReportStatus.RECEIVING:
+        store_chunks(report.pk, file)
+        return _received(report.pk)
+    return StoredReport(report, is_new=False)
+
+
+def _measured(file: BinaryIO) -> tuple[int, str]:
+    """The file's size and SHA-256; raises ValueError for a size that no report has."""
+    most = report_files.REPORT_BYTES_MAX
+    file.seek(0)
+    size, digest = 0, hashlib.sha256()
+    while size <= most and (piece := file.read(_PIECE_BYTES)):
+        size += len(piece)
+        digest.update(piece)
+    if not 0 < size <= most:
+        raise ValueError(f"a report has 1 to {most} bytes, not {size}{' or more' if size else ''}")
+    return size, digest.hexdigest()
+
+
+def _announce(report: SettlementReport) -> SettlementReport:
+    """Write that this file is coming; returns the row of another worker if that was first."""
     with transaction.atomic(durable=True):
         # One at a time, so that another version being stored is not overlooked.
-        PspAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
-        versions = list(SettlementReport.objects.filter(psp_account=account, name=name))
-        for version in versions:
-            if version.body_sha256 == digest:
-                return StoredReport(version, is_new=False)
-        now = now_utc()
-        report = SettlementReport.objects.create(
-            id=public_ids.new_id(),
-            psp_account=account,
-            name=name,
-            closed_at=closed_at,
-            imported_by=imported_by[:64],
-            body_sha256=digest,
-            lines_announced=lines_announced,
-            next_attempt_at=now,
-            received_at=now,
+        PspAccount.objects.select_for_update(no_key=True).get(pk=report.psp_account_id)
+        versions = list(
+            SettlementReport.objects.filter(psp_account=report.psp_account, name=report.name)
         )
-        ReportBody.objects.create(report=report, body=body)
+        for version in versions:
+            if version.body_sha256 == report.body_sha256:
+                return version
+        report.save(force_insert=True)
         if versions:
             _open_case_of_version(report)
-    return StoredReport(report, is_new=True)
+    return report
 
 
-def _require_no_card_number(account: PspAccount, body: bytes) -> None:
-    """Refuse a file with a card number in it: masked, it would no longer be the PSP's file.
-
-    Ids of the PSP that look like one are none.
-    """
-    lines = enumerate(body.decode("utf-8", "replace").splitlines(), start=1)
-    found = {each: number for number, line in lines for each in card_numbers_in(line)}
-    for card in found.keys() - (_ids_of(account, body) if found else set()):
-        raise ValueError(
-            f"line {found[card]} holds what looks like a card number. Nothing of the file was "
-            "stored: ask the PSP for a report without card numbers"
-        )
-
-
-def _ids_of(account: PspAccount, body: bytes) -> set[str]:
-    ids: set[str] = set()
-    with suppress(ReportUnreadable):
-        for line in adapter_of(account).read_report(body):
-            ids |= {line.identity, line.psp_id, line.psp_payment_id}
-    return ids
+def _received(report_id: UUID) -> StoredReport:
+    with transaction.atomic(durable=True):
+        report = SettlementReport.objects.select_for_update().get(pk=report_id)
+        is_new = report.status == ReportStatus.RECEIVING
+        if is_new:
+            report.await_reading()
+            report.next_attempt_at = now_utc()
+            report.save(update_fields=["status", "next_attempt_at"])
+    return StoredReport(report, is_new=is_new)
 
 
 def _open_case_of_version(report: SettlementReport) -> None:

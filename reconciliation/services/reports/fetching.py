@@ -7,8 +7,10 @@ that does not come delays no other.
 from __future__ import annotations
 
 import logging
+import tempfile
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import IO, BinaryIO, Final, cast
 from uuid import UUID
 
 from django.db import transaction
@@ -24,6 +26,7 @@ from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import query_psp
 from payments.states import CaseKind
 from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.contract.report_files import REPORT_BYTES_MAX
 from psp_adapters.contract.stored_text import clean_text
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import ReportFetch, SettlementReport
@@ -36,7 +39,9 @@ ACTOR: Final = "job:settlement_reports"
 SWEEP_SECONDS: Final = 5.0
 LIST_DEADLINE_SECONDS: Final = 5.0
 FETCH_DEADLINE_SECONDS: Final = 9.0
-"""Short enough for the heartbeat of its queue, which waits for the sweep."""
+SWEPT_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Of a report that a sweep fetches, some 1.5 million lines: the heartbeat of its queue waits for
+the sweep. `manage.py settlement_reports --fetch` has more time, and takes larger ones."""
 QUEUE: Final = DueQueue(
     ReportFetch.objects.select_related("psp_account", "report"),
     due="next_attempt_at",
@@ -51,7 +56,24 @@ UNREADABLE_AGAIN: Final = timedelta(hours=1)
 """One answer may be wrong: a report that cannot be read is fetched again, for some days."""
 
 
-def fetch_due_reports() -> int:
+class TooLarge(Exception):
+    """A report has more bytes than are fetched at this place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one report: how long its transfer may take, and how large it may be."""
+
+    deadline_seconds: float
+    bytes_most: int
+
+
+SWEPT: Final = Bounds(deadline_seconds=FETCH_DEADLINE_SECONDS, bytes_most=SWEPT_BYTES_MAX)
+BY_COMMAND: Final = Bounds(deadline_seconds=1_800.0, bytes_most=REPORT_BYTES_MAX)
+"""For a command that an operator starts."""
+
+
+def fetch_due_reports(bounds: Bounds = SWEPT) -> int:
     """Fetch the lists and reports that are due; returns how many new reports came.
 
     Bounded in time. Safe to repeat, and several workers may run it at once.
@@ -63,7 +85,7 @@ def fetch_due_reports() -> int:
         try:
             if not fetch.name:
                 _list(fetch)
-            elif _fetch(fetch):
+            elif _fetch(fetch, bounds):
                 came.append(fetch.name)
         except (PspUnavailable, CallRefused) as reason:
             _record_failure(fetch, str(reason))
@@ -144,21 +166,29 @@ def _list_since(account: PspAccount) -> datetime | None:
     return min(newest, now_utc()) - LIST_OVERLAP if newest is not None else None
 
 
-def _fetch(fetch: ReportFetch) -> bool:
+def _fetch(fetch: ReportFetch, bounds: Bounds) -> bool:
     account, name = fetch.psp_account, fetch.name
     adapter = adapter_of(account)
+    seconds = bounds.deadline_seconds
+    _hold(fetch, seconds=seconds)
     release_connection()
-    body = query_psp(
-        account, lambda: adapter.fetch_report(name, deadline_seconds=FETCH_DEADLINE_SECONDS)
-    )
-    stored = store_report(
-        account=account,
-        name=name,
-        body=body,
-        imported_by=ACTOR,
-        closed_at=fetch.closed_at,
-        lines_announced=fetch.lines_announced,
-    )
+    # On disk and without a name: if a card number is in it, no part may be kept.
+    with tempfile.TemporaryFile() as file:
+        into = _Bounded(file, bounds.bytes_most)
+        query_psp(
+            account,
+            lambda: adapter.fetch_report(
+                name, into=cast("BinaryIO", into), deadline_seconds=seconds
+            ),
+        )
+        stored = store_report(
+            account=account,
+            name=name,
+            file=file,
+            imported_by=ACTOR,
+            closed_at=fetch.closed_at,
+            lines_announced=fetch.lines_announced,
+        )
     _record_success(fetch, report=stored.report, next_attempt_at=None)
     # The same bytes as before; or a worker has read them before this was recorded.
     stored.report.refresh_from_db(fields=["status"])
@@ -166,6 +196,30 @@ def _fetch(fetch: ReportFetch) -> bool:
     if stored.report.status == ReportStatus.UNREADABLE and is_hopeful:
         fetch_again(stored.report.pk)
     return stored.is_new
+
+
+class _Bounded:
+    """A file to write to, which takes so many bytes."""
+
+    def __init__(self, file: IO[bytes], bytes_most: int) -> None:
+        self._file = file
+        self._most = self._left = bytes_most
+
+    def write(self, piece: bytes) -> int:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise TooLarge(
+                f"it has more than {self._most} bytes: settlement_reports --fetch takes it in"
+            )
+        return self._file.write(piece)
+
+
+def _hold(fetch: ReportFetch, *, seconds: float) -> None:
+    """Prolong the lease for a transfer that takes longer than a sweep."""
+    if seconds > FETCH_DEADLINE_SECONDS:
+        until = now_utc() + QUEUE.lease + timedelta(seconds=seconds)
+        QUEUE.under_lease(fetch).update(next_attempt_at=until)
+        fetch.next_attempt_at = until
 
 
 def _record_success(

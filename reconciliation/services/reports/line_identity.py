@@ -1,9 +1,8 @@
-"""Numbers the lines of a report and identifies each among all lines of its account. Pure."""
+"""Numbers the lines of a report, identifies each, and finds what no line may have. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -19,41 +18,24 @@ class NumberedLine:
     """A line at its place in the file."""
 
     number: int
-    identity: str
-    occurrence: int
     content_sha256: str
+    """Identifies it among the lines of its account if the PSP gave it no id: see `taking`."""
     line: ReportLine
 
 
-def numbered(lines: Iterator[ReportLine]) -> Iterator[NumberedLine]:
-    """Each line with its place from 1; equal ones without an id of the PSP's are counted."""
-    seen: Counter[str] = Counter()
-    for number, line in enumerate(lines, start=1):
-        content = _content_of(line)
-        occurrence = 1
-        if not line.identity:
-            seen[content] += 1
-            occurrence = seen[content]
-        yield NumberedLine(number, line.identity or content, occurrence, content, line)
+def numbered(lines: Iterator[ReportLine], *, after: int = 0) -> Iterator[NumberedLine]:
+    """Each line with its place; the first has the place after `after`.
+
+    Raises ReportUnreadable for a line that cannot be stored.
+    """
+    for number, line in enumerate(lines, start=after + 1):
+        flaw = _flaw_of(line)
+        if flaw:
+            raise ReportUnreadable(f"line {number} {flaw}")
+        yield NumberedLine(number, _content_of(line), line)
 
 
-def flaw_of(lines: Iterator[ReportLine], *, announced: int | None) -> str:
-    """Why a file cannot be taken for a whole report; empty if it can."""
-    count = 0
-    try:
-        for line in lines:
-            count += 1
-            flaw = _flaw_of_line(line)
-            if flaw:
-                return f"line {count} {flaw}"
-    except ReportUnreadable as reason:
-        return str(reason)
-    if announced is not None and count != announced:
-        return f"it has {count} lines, and the provider announced {announced}"
-    return ""
-
-
-def _flaw_of_line(line: ReportLine) -> str:
+def _flaw_of(line: ReportLine) -> str:
     ids = (line.identity, line.psp_id, line.psp_payment_id)
     if any(len(each) > _ID_LENGTH_MAX for each in ids):
         return f"has an id of more than {_ID_LENGTH_MAX} characters"

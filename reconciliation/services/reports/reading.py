@@ -1,13 +1,16 @@
 """Reads stored settlement reports into lines, each once however often and in whatever file it came.
 
-A file counts wholly or not at all: no line is stored before the whole file was found readable. A
-large one is read in slices, so that it delays no other.
+A file counts wholly or not at all. It is read once, batch by batch, and its lines are staged; when
+no line is missing, they are taken among the settlement lines. A large one is read in slices, so
+that it delays no other: each goes on where the last one stopped.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
 from typing import Final
@@ -22,13 +25,21 @@ from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
+from psp_adapters.contract.report_files import ReadingProgress, ReportFile
+from psp_adapters.contract.settlement_reports import ReportUnreadable
 from psp_adapters.contract.stored_text import clean_text
 from reconciliation.discrepancies import Discrepancy
-from reconciliation.models import ReportBody, SettlementReport
+from reconciliation.models import SettlementReport
 from reconciliation.services.reports.archive import name_of_report
 from reconciliation.services.reports.fetching import fetch_again
-from reconciliation.services.reports.line_identity import flaw_of, numbered
-from reconciliation.services.reports.line_storage import store_lines
+from reconciliation.services.reports.line_identity import numbered
+from reconciliation.services.reports.staging import (
+    remove_spent_lines,
+    stage_lines,
+    unstage_lines,
+)
+from reconciliation.services.reports.stored_file import stored_file
+from reconciliation.services.reports.taking import take_lines
 from reconciliation.states import ReportStatus
 
 logger = logging.getLogger(__name__)
@@ -42,7 +53,10 @@ QUEUE: Final = DueQueue(
     lease=timedelta(seconds=60),
     attempts="attempts",
 )
-BATCH: Final = 2_000
+BATCH: Final = 5_000
+REMOVAL_SECONDS: Final = 2.0
+"""Of staged lines that are not needed any more, at the end of a sweep."""
+_REFUSED: Final = ("status", "last_error", "next_attempt_at", "lines_read", "reading_progress")
 
 
 def read_due_reports() -> int:
@@ -62,34 +76,64 @@ def read_due_reports() -> int:
         return Handled.NOT_ASKED
 
     run_sweep(QUEUE, read_slice, seconds=SWEEP_SECONDS)
+    remove_spent_lines(seconds=REMOVAL_SECONDS)
     return len(ended)
 
 
-def read_report(report_id: UUID, *, until_monotonic: float | None = None) -> bool:
+def read_report(report_id: UUID, *, until_monotonic: float = math.inf) -> bool:
     """Read one stored report to its end, or until a time of time.monotonic(); True at its end.
 
     At least one batch is read. Lines that a report of the account contained before are
     not stored again; if their content differs, a case opens and they stay as they were. A file that
-    is not a whole report is marked UNREADABLE with a case, and none of its lines is stored.
+    is not a whole report is marked UNREADABLE with a case, and none of its lines counts.
     """
     report = SettlementReport.objects.select_related("psp_account").get(pk=report_id)
     if report.status != ReportStatus.STORED:
         return True
-    lines_of = adapter_of(report.psp_account).read_report
-    body = bytes(ReportBody.objects.get(pk=report_id).body)
-    if not report.lines_read:
-        flaw = flaw_of(lines_of(body), announced=report.lines_announced)
-        if flaw:
-            _refuse(report, flaw)
-            return True
-    left = islice(numbered(lines_of(body)), report.lines_read, None)
-    while batch := list(islice(left, BATCH)):
-        if not store_lines(report, batch):
-            return False  # Another worker is reading it.
-        if until_monotonic is not None and time.monotonic() >= until_monotonic:
-            _requeue(report)
-            return False
+    try:
+        for is_mine in _steps(report):
+            if not is_mine:
+                return False  # Another worker is reading it.
+            if time.monotonic() >= until_monotonic:
+                _requeue(report)
+                return False
+    except ReportUnreadable as flaw:
+        _refuse(report, str(flaw))
+        return True
     return _finish(report)
+
+
+def _steps(report: SettlementReport) -> Iterator[bool]:
+    """Read the file to its end, then take its lines: one batch at each step.
+
+    Each says whether it was ours to do. Raises ReportUnreadable.
+    """
+    if report.whole_at is None:
+        yield from _staged(report)
+    while report.lines_taken < report.lines_read:
+        yield take_lines(report)
+
+
+def _staged(report: SettlementReport) -> Iterator[bool]:
+    if not report.lines_read:
+        unstage_lines(report.pk)  # of an earlier attempt
+    progress = ReadingProgress(**(report.reading_progress or {}))
+    file = ReportFile(stored_file(report.pk), progress)
+    found = adapter_of(report.psp_account).read_report(file)
+    lines = numbered(found, after=report.lines_read)
+    while report.whole_at is None:
+        batch = list(islice(lines, BATCH))
+        is_whole = len(batch) < BATCH
+        if is_whole:
+            _require_announced(report, report.lines_read + len(batch))
+        yield stage_lines(report, batch, progress, is_whole=is_whole)
+
+
+def _require_announced(report: SettlementReport, count: int) -> None:
+    if report.lines_announced not in (None, count):
+        raise ReportUnreadable(
+            f"it has {count} lines, and the provider announced {report.lines_announced}"
+        )
 
 
 def read_again(report: SettlementReport) -> None:
@@ -97,7 +141,7 @@ def read_again(report: SettlementReport) -> None:
     with transaction.atomic(durable=True):
         row = _locked(report.pk)
         if row.status == ReportStatus.UNREADABLE:
-            row.requeue()
+            row.await_reading()
             row.last_error, row.next_attempt_at = "", now_utc()
             row.save(update_fields=["status", "last_error", "next_attempt_at"])
 
@@ -128,11 +172,12 @@ def _record_failure(leased: SettlementReport, error: str) -> None:
 def _refuse(report: SettlementReport, flaw: str) -> None:
     with transaction.atomic(durable=True):
         row = _locked(report.pk)
-        if row.status != ReportStatus.STORED or row.lines_read:
+        if row.status != ReportStatus.STORED or row.whole_at:
             return
         row.refuse()
         row.last_error, row.next_attempt_at = clean_text(flaw, most=500), None
-        row.save(update_fields=["status", "last_error", "next_attempt_at"])
+        row.lines_read, row.reading_progress = 0, None
+        row.save(update_fields=_REFUSED)
         fetch_again(row.pk)
         open_case(_case_of_unreadable(row, flaw))
     logger.error("alert: settlement report %s cannot be read: %s", report.name, flaw)
@@ -153,7 +198,7 @@ def _finish(report: SettlementReport) -> bool:
         row = _locked(report.pk)
         if row.status != ReportStatus.STORED:
             return True
-        if row.lines_read != report.lines_read:
+        if row.lines_taken != report.lines_taken:
             return False
         row.finish()
         row.read_at, row.next_attempt_at, row.last_error = now_utc(), None, ""

@@ -21,6 +21,7 @@ from payments.models import Case
 from payments.services.verification.rebuild import differences
 from payments.tests.selectors.test_search_plans import generate
 from payments.tests.support.shop import Shop, body_of, open_shop, uuid_of
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching import sweep as line_sweep
@@ -28,6 +29,7 @@ from reconciliation.services.matching.recorded_operations import operations_name
 from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import reading
+from reconciliation.services.reports.stored_file import stored_file
 from reconciliation.states import LineStatus
 from reconciliation.tests.support.settling import (
     PlainReports,
@@ -88,7 +90,7 @@ def test_a_repeated_sweep_changes_nothing(settling: Settling) -> None:
     settling.close()
     [report] = settling.take_in()
     before, seen = money_rows(), SettlementLine.objects.count()
-    settling.read(bytes(report.file.body), "the-same-file-by-hand.csv")
+    settling.read(stored_file(report.pk).read(), "the-same-file-by-hand.csv")
     settling.take_in()
     assert (money_rows(), SettlementLine.objects.count()) == (before, seen)
     assert Case.objects.count() == 0
@@ -330,8 +332,8 @@ def test_a_line_whose_kind_the_adapter_learns_later_is_matched(
 
 
 def learned(read: Any, word: str, kind: str) -> Any:
-    def read_report(self: PlainReports, body: bytes) -> Any:
-        for line in read(self, body):
+    def read_report(self: PlainReports, file: ReportFile) -> Any:
+        for line in read(self, file):
             yield replace(line, kind=LineKind(kind)) if line.psp_type == word else line
 
     return read_report

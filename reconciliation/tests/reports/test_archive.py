@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 
 from payments.models import Case
 from payments.tests.support.factories import PspAccountFactory
-from reconciliation.models import ReportBody, SettlementReport
+from psp_adapters.contract import report_files
+from reconciliation.models import ReportChunk, SettlementReport
 from reconciliation.services.reports import archive
+from reconciliation.services.reports import stored_file as storing
 from reconciliation.services.reports.archive import NoSuchAccount, account_of, store_report
+from reconciliation.services.reports.reading import read_due_reports
+from reconciliation.services.reports.stored_file import stored_file
 from reconciliation.tests.support.settling import CHARGES, Settling
 
 
@@ -20,12 +26,15 @@ def test_the_same_bytes_of_a_name_are_stored_once(
 ) -> None:
     def store() -> bool:
         return store_report(
-            account=settling.shop.account, name="r.csv", body=CHARGES, imported_by="staff:bob"
+            account=settling.shop.account,
+            name="r.csv",
+            file=io.BytesIO(CHARGES),
+            imported_by="staff:bob",
         ).is_new
 
     assert sorted(run_together(*[store] * 4)) == [False, False, False, True]
     [report] = SettlementReport.objects.all()
-    assert bytes(ReportBody.objects.get(report=report).body) == CHARGES
+    assert stored_file(report.pk).read() == CHARGES
     assert (report.imported_by, report.status) == ("staff:bob", "stored")
     assert Case.objects.count() == 0
 
@@ -49,11 +58,11 @@ def test_a_file_with_an_invalid_name_or_size_is_not_stored(
     settling: Settling, monkeypatch: pytest.MonkeyPatch, name: str, body: bytes
 ) -> None:
     if name == "large":
-        monkeypatch.setattr(archive, "BODY_BYTES_MAX", 64)
+        monkeypatch.setattr(report_files, "REPORT_BYTES_MAX", 64)
     with pytest.raises(ValueError, match="report"):
         settling.store(body, name)
     assert SettlementReport.objects.count() == 0
-    assert ReportBody.objects.count() == 0
+    assert ReportChunk.objects.count() == 0
 
 
 def test_an_account_without_credentials_has_no_reports(settling: Settling) -> None:
@@ -62,3 +71,47 @@ def test_an_account_without_credentials_has_no_reports(settling: Settling) -> No
     for each in (without.code, "no-account"):
         with pytest.raises(NoSuchAccount):
             account_of(each)
+
+
+def test_a_file_of_several_parts_is_read_as_one_file(
+    settling: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "CHUNK_BYTES", 7)
+    report = settling.store(CHARGES)
+    assert report.body_bytes == len(CHARGES)
+    assert ReportChunk.objects.filter(report=report).count() == -(-len(CHARGES) // 7)
+    file = stored_file(report.pk)
+    assert b"".join(file) == CHARGES
+    file.seek(10)
+    assert file.read(9) == CHARGES[10:19]
+
+
+def test_storing_that_was_interrupted_goes_on_when_the_file_comes_again(
+    settling: Settling, monkeypatch: pytest.MonkeyPatch, owner_cursor: Any
+) -> None:
+    monkeypatch.setattr(storing, "CHUNK_BYTES", 7)
+    whole = archive.store_chunks
+
+    def dying(report_id: Any, file: Any) -> None:
+        whole(report_id, io.BytesIO(CHARGES[:21]))
+        raise MemoryError
+
+    monkeypatch.setattr(archive, "store_chunks", dying)
+    with pytest.raises(MemoryError):
+        settling.store(CHARGES)
+    [report] = SettlementReport.objects.all()
+    assert (report.status, ReportChunk.objects.count()) == ("receiving", 3)
+    assert read_due_reports() == 0
+    with pytest.raises(psycopg.Error, match="file_is_not_whole"):
+        owner_cursor.execute(
+            "UPDATE reconciliation_settlement_report SET status = 'stored', next_attempt_at = now()"
+        )
+    monkeypatch.setattr(archive, "store_chunks", whole)
+    assert settling.store(CHARGES) == report
+    assert stored_file(report.pk).read() == CHARGES
+    with pytest.raises(psycopg.Error, match="late_chunk"):
+        owner_cursor.execute(
+            "INSERT INTO reconciliation_report_chunk (report_id, number, body) "
+            f"VALUES ('{report.pk}', 99, 'x')"
+        )
+    assert Case.objects.count() == 0

@@ -16,10 +16,11 @@ from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused,
 from payments.tests.support.factories import PspAccountFactory, lose_credentials, set_credentials
 from payments.tests.support.shop import open_shop
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from reconciliation.models import ReportBody, ReportFetch, SettlementLine, SettlementReport
+from reconciliation.models import ReportFetch, SettlementLine, SettlementReport
 from reconciliation.services.reports import fetching
 from reconciliation.services.reports.fetching import fetch_due_reports, make_due
 from reconciliation.services.reports.reading import read_due_reports
+from reconciliation.services.reports.stored_file import stored_file
 from reconciliation.states import ReportStatus
 from reconciliation.tests.support.settling import Settling, money_rows, speak_plainly
 
@@ -37,7 +38,7 @@ def test_a_published_report_is_stored_as_it_came_and_once(settling: Settling) ->
     assert (report.name, report.status) == (name, ReportStatus.STORED)
     assert report.psp_account == settling.shop.account
     assert report.imported_by == "job:settlement_reports"
-    body = bytes(ReportBody.objects.get(report=report).body)
+    body = stored_file(report.pk).read()
     assert body.startswith(b"line,type,")
     assert hashlib.sha256(body).hexdigest() == report.body_sha256
     assert report.lines_announced == 3

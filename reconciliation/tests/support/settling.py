@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from payments.tests.support.dispute_desk import LONG_AGO, Desk
 from payments.tests.support.factories import credentials_of, move_to_psp
 from payments.tests.support.shop import Shop
 from psp_adapters import registry
+from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.sandbox.webhook import account_of
@@ -66,9 +68,10 @@ class Settling:
         return fetching.fetch_due_reports()
 
     def store(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
-        """Import a file by hand."""
+        """Import a file by hand; its last line need not be ended."""
+        whole = body + b"\n" if body and not body.endswith(b"\n") else body
         stored = archive.store_report(
-            account=self.shop.account, name=name, body=body, imported_by="staff:ada"
+            account=self.shop.account, name=name, file=io.BytesIO(whole), imported_by="staff:ada"
         )
         return stored.report
 
@@ -100,8 +103,9 @@ class PlainReports(SandboxAdapter):
     name = "plain-reports"
     capabilities = replace(SandboxAdapter.capabilities, settlement_reports=False)
 
-    def read_report(self, body: bytes) -> Any:
-        for number, row in enumerate(body.decode().splitlines(), start=1):
+    def read_report(self, file: ReportFile) -> Any:
+        for number, raw in file.text_lines():
+            row = raw.decode().rstrip("\n")
             if row == "cut":
                 raise ReportUnreadable(f"row {number} is cut")
             identity, kind, psp_id, gross, fee = row.split()
