@@ -97,7 +97,7 @@ def _settlement() -> dict[str, Any]:
         _item("Bank lines", "reconciliation", "receipt_long", "bankline"),
         _item("Bank accounts", "reconciliation", "savings", "bankaccount"),
         _item("Bank statement files", "reconciliation", "draft", "bankstatementfile"),
-        _item("Parts of reports", "reconciliation", "draft", "reportchunk"),
+        _item("Report chunks", "reconciliation", "draft", "reportchunk"),
         _item("Staged lines", "reconciliation", "hourglass_empty", "stagedline"),
     )
 

@@ -99,9 +99,9 @@ LOOK_UP_SECONDS = sending.LOOKUP_DEADLINE_SECONDS
 CALL_SECONDS = sending.CALL_DEADLINE_SECONDS
 # One batch of lines; 0.2 s on a quiet core.
 PARSE_SECONDS = 1.0
-# The largest report that a sweep fetches, looked through for card numbers and stored; 15 s on a
+# The largest report that a sweep fetches, looked through for card numbers and stored; 3 s on a
 # quiet core.
-TAKE_IN_SECONDS = 20.0
+TAKE_IN_SECONDS = 5.0
 # After a look-up without an answer no other follows for the same dispute or payment.
 HELD = {
     "resolve-due-operations": Held(  # a look-up, a fence, a repeat

@@ -35,7 +35,12 @@ from payments.states import CaseKind
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.listening import deliver_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of, open_shop
-from reconciliation.models import MissingSettlement
+from reconciliation.models import (
+    MissingSettlement,
+    SettlementLine,
+    SettlementReport,
+    StagedLine,
+)
 from reconciliation.services.expectations.watching import watch_settlements
 from reconciliation.tests.support.banking import Banking, camt
 from reconciliation.tests.support.settling import Settling
@@ -184,7 +189,7 @@ def settle(shop: Shop) -> None:
     settling = Settling(open_shop(shop.psp))
     settling.disputed()
     settling.close()
-    settling.take_in()
+    [report] = settling.take_in()
     watch_settlements(now=now_utc() + timedelta(days=30))
     charge = Operation.objects.filter(psp_account=settling.shop.account).earliest("id")
     MissingSettlement.objects.create(
@@ -201,3 +206,14 @@ def settle(shop: Shop) -> None:
     number = banking.open(number=f"BANK{settling.shop.account.pk.hex[-12:]}".upper()).number
     entry = ("10.00", "from an unknown sender")
     banking.import_(camt(entry, closing="10.00", account=number), f"{number}.xml")
+    _stage(report, settling.lines()[0])
+
+
+def _stage(report: SettlementReport, said: SettlementLine) -> None:
+    """A line of a report that is being read, as if it said the same."""
+    staged = StagedLine(report=report, number=1, occurred_at=said.occurred_at)
+    for name in ("identity", "content_sha256", "kind", "psp_type", "psp_id", "psp_payment_id"):
+        setattr(staged, name, getattr(said, name))
+    staged.reference, staged.currency = said.reference, said.currency
+    staged.gross_minor, staged.fee_minor = said.gross_minor, said.fee_minor
+    staged.save()

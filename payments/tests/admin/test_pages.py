@@ -226,6 +226,7 @@ def test_a_notification_is_shown_as_it_came(trading: Shop, superuser: Console) -
 
 NOT_GROWING = {
     "BooksCheck",
+    "StagedLine",
     "Dispatch",
     "LedgerAccount",
     "BalanceSnapshot",

@@ -19,7 +19,7 @@ from psp_adapters.contract.settlement_reports import LineKind, ReportLine, Repor
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.support.adyen_documents import document_path
 from psp_adapters.tests.support.adyen_face import API_KEY, AdyenFace
-from psp_adapters.tests.support.report_bytes import fetched, lines_in
+from psp_adapters.tests.support.report_bytes import fetched, file_of, lines_in
 
 ACCOUNT = "FaceMerchantECOM"
 HEADER = (*reports.COLUMNS, *reports.FEES, "Batch Number", "A column of tomorrow")
@@ -62,12 +62,12 @@ def report(*rows: dict[str, str], header: tuple[str, ...] = HEADER) -> bytes:
 
 
 def read(*rows: dict[str, str]) -> list[ReportLine]:
-    return list(reports.read(report(*rows), merchant_account=ACCOUNT))
+    return list(reports.read(file_of(report(*rows)), merchant_account=ACCOUNT))
 
 
 def refused(body: bytes) -> str:
     with pytest.raises(ReportUnreadable) as refusal:
-        list(reports.read(body, merchant_account=ACCOUNT))
+        list(reports.read(file_of(body), merchant_account=ACCOUNT))
     return str(refusal.value)
 
 
@@ -236,4 +236,6 @@ class Reports:
 def test_every_column_that_we_read_is_one_that_adyen_documents() -> None:
     documented = document_path("adyen.settlement_detail.columns.csv").read_text().strip().split(",")
     assert set(reports.COLUMNS) | set(reports.FEES) <= set(documented)
-    assert list(reports.read(report(SALE, header=tuple(documented)), merchant_account=ACCOUNT))
+    assert list(
+        reports.read(file_of(report(SALE, header=tuple(documented))), merchant_account=ACCOUNT)
+    )

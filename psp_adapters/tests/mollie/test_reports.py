@@ -147,8 +147,8 @@ def test_settlements_need_the_token_of_the_organization(adapter: MollieAdapter) 
 
 def test_what_was_paid_out_is_listed_and_fetched_with_that_token() -> None:
     paid = [SETTLEMENT, SETTLEMENT | {"id": "stl_2", "status": "open", "settledAt": None}]
-    fetched = [page_of(name, *views) for name, views in LISTS.items()]
-    answers = [page_of("settlements", *paid), (200, SETTLEMENT), *fetched]
+    pages = [page_of(name, *views) for name, views in LISTS.items()]
+    answers = [page_of("settlements", *paid), (200, SETTLEMENT), *pages]
     adapter, transport = adapter_answered(*answers)
     adapter = with_organization(adapter)
     [listing] = adapter.list_reports(since=None, deadline_seconds=1)

@@ -12,6 +12,7 @@ from psp_adapters.contract.settlement_reports import LineKind, ReportLine, Repor
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.suites.report_suite import ReportReadingContract
+from psp_adapters.tests.support.report_bytes import file_of
 
 HEADER = (
     "line,type,payment_id,id,reference,order_id,currency,"
@@ -44,7 +45,7 @@ def with_field(column: str, value: str, row: str = CHARGE) -> str:
 
 
 def read(body: bytes) -> list[ReportLine]:
-    return list(reports.read(body))
+    return list(reports.read(file_of(body)))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from psp_adapters.contract.settlement_reports import ACCOUNT_LINES, LineKind, ReportLine
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.webhook import account_of
+from psp_adapters.tests.support.report_bytes import file_of
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from psp_adapters.tests.support.shop import Shop
 
@@ -29,7 +30,7 @@ def reported(psp: SandboxProcess, shop: Shop) -> list[ReportLine]:
     """The lines of the one report that a closing makes for the shop."""
     made = psp.close_settlement()
     [mine] = [each for each in made if each["account"] == account_of(shop.api_key)]
-    lines = list(reports.read(shop.report(mine["name"])))
+    lines = list(reports.read(file_of(shop.report(mine["name"]))))
     assert len(lines) == mine["lines"]
     return lines
 
@@ -79,7 +80,7 @@ def test_a_period_in_which_only_the_account_moved_money_ends_with_a_report(
     own_sandbox.advance(120)
     newest = buyer.reports()[-1]
     assert newest["lines"] == 1
-    [line] = reports.read(buyer.report(newest["name"]))
+    [line] = reports.read(file_of(buyer.report(newest["name"])))
     assert (line.kind, line.net.minor) == (LineKind.FEE, -5)
 
 

@@ -14,6 +14,7 @@ from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.webhook import account_of
 from psp_adapters.tests.support.receiver import SECRET, Receiver
+from psp_adapters.tests.support.report_bytes import file_of
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from psp_adapters.tests.support.shop import Shop, error_of
 
@@ -136,7 +137,7 @@ def test_the_control_rows_give_count_and_sums_of_each_currency(
         "total,total,,1,,,JPY,500,0,500,",
         "total,total,,4,,,USD,1000,1500,-500,",
     ]
-    assert len(list(reports.read(body))) == 5
+    assert len(list(reports.read(file_of(body)))) == 5
 
 
 def test_no_order_id_of_a_client_can_break_a_report(
@@ -147,7 +148,7 @@ def test_no_order_id_of_a_client_can_break_a_report(
     body = closed(own_sandbox, buyer)
     [row] = rows(body)
     assert row["order_id"] == 'a,"b"  total,total  é'
-    [line] = reports.read(body)
+    [line] = reports.read(file_of(body))
     assert line.reference == 'r "1", =2'
 
 
@@ -156,7 +157,7 @@ def test_dashboard_operations_are_in_the_report_without_a_reference(
 ) -> None:
     buyer.pay()
     capture = own_sandbox.act("capture", order_id=buyer.order_id)["id"]
-    [line] = reports.read(closed(own_sandbox, buyer))
+    [line] = reports.read(file_of(closed(own_sandbox, buyer)))
     assert (line.kind, line.psp_id, line.reference) == (LineKind.CHARGE, capture, "")
 
 
@@ -210,7 +211,7 @@ def test_each_of_several_periods_has_its_own_report(
     ends = [datetime.fromisoformat(each["closed_at"]) for each in found]
     assert [(b - a).total_seconds() for a, b in pairwise(ends)] == [7200, 10800]
     for report, end in zip(found, ends, strict=True):
-        for line in reports.read(buyer.report(report["name"])):
+        for line in reports.read(file_of(buyer.report(report["name"]))):
             assert end - timedelta(hours=1) <= line.occurred_at < end
 
 
@@ -351,7 +352,7 @@ def test_a_dispute_is_in_the_report_although_every_notice_of_it_was_lost(
         buyer.pay("pm_card_createDispute", capture=True, reference="op-sale")
         own_sandbox.advance(3)
         [dispute] = own_sandbox.disputes(buyer.order_id)
-        lines = list(reports.read(closed(own_sandbox, buyer)))
+        lines = list(reports.read(file_of(closed(own_sandbox, buyer))))
         assert [(line.psp_id, line.reference) for line in lines if line.kind in DISPUTE_LINES] == [
             (dispute["id"], "op-sale")
         ] * 2

@@ -9,6 +9,7 @@ import pytest
 
 from psp_adapters.sandbox import reports
 from psp_adapters.tests.sandbox_psp.test_settlement import SIGNS
+from psp_adapters.tests.support.report_bytes import file_of
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from psp_adapters.tests.support.shop import Shop
 
@@ -103,7 +104,7 @@ def test_the_lines_of_a_random_day_are_its_effects(
         ]
         kinds_seen |= {each["kind"] for each in effects}
         names = [each["name"] for each in day.shop.reports()]
-        lines = [line for name in names for line in reports.read(day.shop.report(name))]
+        lines = [line for name in names for line in reports.read(file_of(day.shop.report(name)))]
         in_order = [f"sln_{each['seq']}" for each in effects]
         identities = [line.identity for line in lines]
         assert (identities == in_order) == (late_lines == 0.0)

@@ -12,7 +12,7 @@ from psp_adapters.contract.settlement_reports import ReportLine
 
 def lines_in(adapter: PspAdapter, body: bytes) -> Iterator[ReportLine]:
     """The lines that an adapter reads in a report, as it reads them."""
-    return adapter.read_report(ReportFile(io.BytesIO(body)))
+    return adapter.read_report(file_of(body))
 
 
 def fetched(adapter: PspAdapter, name: str, *, deadline_seconds: float) -> bytes:
@@ -20,3 +20,8 @@ def fetched(adapter: PspAdapter, name: str, *, deadline_seconds: float) -> bytes
     file = io.BytesIO()
     adapter.fetch_report(name, into=file, deadline_seconds=deadline_seconds)
     return file.getvalue()
+
+
+def file_of(body: bytes) -> ReportFile:
+    """The bytes as a file, from its beginning."""
+    return ReportFile(io.BytesIO(body))

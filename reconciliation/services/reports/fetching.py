@@ -39,8 +39,8 @@ ACTOR: Final = "job:settlement_reports"
 SWEEP_SECONDS: Final = 5.0
 LIST_DEADLINE_SECONDS: Final = 5.0
 FETCH_DEADLINE_SECONDS: Final = 9.0
-SWEPT_BYTES_MAX: Final = 256 * 1024 * 1024
-"""Of a report that a sweep fetches, some 1.5 million lines: the heartbeat of its queue waits for
+SWEPT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of a report that a sweep fetches, some 390,000 lines: the heartbeat of its queue waits for
 the sweep. `manage.py settlement_reports --fetch` has more time, and takes larger ones."""
 QUEUE: Final = DueQueue(
     ReportFetch.objects.select_related("psp_account", "report"),
