@@ -20,7 +20,7 @@ from payments.admin.columns import column, status
 from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
-from payments.admin.story import ROWS_MAX, Section
+from payments.admin.story import ACCOUNT_SECTIONS, ASK_PSP, ROWS_MAX, Section
 from payments.models import (
     ApiKey,
     ConfigurationChange,
@@ -170,6 +170,13 @@ class WithHistory(ReadOnlyAdmin):
         story = []
         if row is not None and may_view and self.has_view_permission(request, row):
             story.append(_history_of(row))
+        if isinstance(row, PspAccount) and self.has_view_permission(request, row):
+            asks = request.GET.get("psp") == ASK_PSP
+            story += [
+                section.build(row, asks)
+                for section in ACCOUNT_SECTIONS
+                if request.user.has_perm(section.permission)
+            ]
         context = {**(extra_context or {}), "story": story}
         return super().changeform_view(request, object_id, form_url, context)
 

@@ -17,7 +17,7 @@ from ledger.chart import CHART, Direction
 from ledger.selectors import entries_of_payment
 from payments import public_ids
 from payments.admin import display
-from payments.models import Event, Merchant, PaymentIntent
+from payments.models import Event, Merchant, PaymentIntent, PspAccount
 
 if TYPE_CHECKING:
     from ledger.models import LedgerEntry
@@ -164,6 +164,20 @@ class SectionOfApp:
 
     permission: str
     build: Callable[[PaymentIntent], Section]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectionOfAccount:
+    """A section of a PSP account's page, and the permission that is required to see it."""
+
+    permission: str
+    build: Callable[[PspAccount, bool], Section]
+    """Called with the account, and whether the viewer wants the PSP to be asked."""
+
+
+ACCOUNT_SECTIONS: Final[list[SectionOfAccount]] = []
+ASK_PSP: Final = "ask"
+"""What the address of an account's page has if the PSP is to be asked."""
 
 
 STORY_SECTIONS: Final[list[SectionOfApp]] = [

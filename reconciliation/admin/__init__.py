@@ -1,13 +1,24 @@
 """Read-only console pages of settlement reports, bank statements and lines; one module per noun.
 
-Adds the settlement lines to the story of a payment, which knows nothing of reports.
+Adds the settlement lines to the story of a payment, and the remainder to the page of a PSP account,
+which know nothing of reports.
 """
 
-from payments.admin.story import STORY_SECTIONS, SectionOfApp
+from payments.admin.story import (
+    ACCOUNT_SECTIONS,
+    STORY_SECTIONS,
+    SectionOfAccount,
+    SectionOfApp,
+)
 from reconciliation.admin import bank, expectation, line, report
 
 __all__ = ["bank", "expectation", "line", "report"]
 
 STORY_SECTIONS.append(
     SectionOfApp(permission="reconciliation.view_settlementline", build=line.settlement_of_payment)
+)
+ACCOUNT_SECTIONS.append(
+    SectionOfAccount(
+        permission="reconciliation.view_settlementline", build=expectation.remainder_of_account
+    )
 )

@@ -11,7 +11,13 @@ from payments.admin import display
 from payments.admin.columns import column, linked, minor_amount
 from payments.admin.filters import CurrencyFilter
 from payments.admin.read_only import ReadOnlyAdmin, group
+from payments.admin.story import ASK_PSP, Section
+from payments.models import PspAccount
+from payments.services.psp_gateway.circuit_breaker import CallRefused
+from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.registry import BadCredentials
 from reconciliation.models import MissingSettlement, SettlementWatch
+from reconciliation.services.expectations.remainder import remainders_of
 
 
 @admin.register(MissingSettlement)
@@ -45,3 +51,24 @@ class SettlementWatchAdmin(ReadOnlyAdmin):
     @shown(description="ledger account")
     def account(self, watch: SettlementWatch) -> str:
         return str(watch.ledger_account)
+
+
+def remainder_of_account(account: PspAccount, asks: bool) -> Section:
+    """What of the account's balance is not explained; asks the PSP only if the viewer wants it."""
+    try:
+        remainders = remainders_of(account, ask_psp=asks)
+        title = "Remainder"
+    except (PspUnavailable, CallRefused, BadCredentials) as reason:
+        remainders = remainders_of(account, ask_psp=False)
+        title = f"Remainder: the PSP could not be asked ({type(reason).__name__})"
+    link = display.link_to(f"?psp={ASK_PSP}", "ask the PSP")
+    unknown = "not stated" if asks else link
+    return Section(
+        title=title,
+        headers=("currency", "figure", "amount"),
+        rows=[
+            [each.currency, name, unknown if amount is None else display.in_one_line(str(amount))]
+            for each in remainders
+            for name, amount in each.figures.items()
+        ],
+    )

@@ -69,3 +69,24 @@ def test_a_report_leads_to_its_lines_and_a_line_to_its_transactions(settling: Se
     assert reverse("admin:ledger_ledgertransaction_change", args=[booked.pk]) in page
     dispute_page = console.list(SettlementLine, q=settling.desk.dispute().public_id)
     assert withdrawn.identity in dispute_page.content.decode()
+
+
+def test_the_page_of_an_account_shows_its_remainder_and_asks_the_psp_if_it_is_wanted(
+    settling: Settling,
+) -> None:
+    settling.desk.pay(9_000)
+    settling.close()
+    settling.take_in()
+    settling.shop.psp.move_money(settling.api_key, "fee", 0, fee_minor=77)
+    console = log_in(is_superuser=True)
+    page = console.page(settling.shop.account).content.decode()
+    assert "Remainder" in page
+    assert "ask the PSP" in page
+    assert "-0.77" not in page
+    url = reverse("admin:payments_pspaccount_change", args=[settling.shop.account.pk])
+    page = console.client.get(url, {"psp": "ask"}).content.decode()
+    assert "BALANCE_DRIFT" in page
+    assert "-0.77" in page
+    settling.shop.psp.script({"down": 1}, kind="report")
+    page = console.client.get(url, {"psp": "ask"}).content.decode()
+    assert "the PSP could not be asked" in page

@@ -10,7 +10,6 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count, QuerySet
 
-from ledger.money import Money
 from payments.models import Case, PspAccount
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.states import CaseStatus
@@ -195,16 +194,7 @@ class Command(BaseCommand):
 
     def _show_remainder(self, account: PspAccount, remainder: Remainder) -> None:
         self.stdout.write(f"{account.code} {remainder.currency}")
-        amounts: dict[str, Money | None] = {
-            "the PSP states": remainder.stated,
-            "explained by its lines": remainder.explained,
-            "expected in a report": remainder.expected,
-            "UNEXPLAINED": remainder.unexplained,
-            **{f"  {code}": amount for code, amount in remainder.breaks.items()},
-            f"  {remainder.name_of_rest}": remainder.rest,
-            "missing in reports": remainder.missing,
-        }
-        for name, amount in amounts.items():
+        for name, amount in remainder.figures.items():
             text = "not stated by this PSP" if amount is None else str(amount)
             self.stdout.write(f"  {name:26} {text:>18}")
 

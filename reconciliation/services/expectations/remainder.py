@@ -33,11 +33,19 @@ _CODES: Final = (
     *(chart.PSP_RECEIVABLE.code, chart.REFUND_IN_FLIGHT.code),
 )
 
+# By two partial indexes: nearly all lines are matched.
+_UNMATCHED: Final = """
+    WITH unmatched AS (
+        SELECT * FROM reconciliation_settlement_line
+         WHERE next_attempt_at IS NOT NULL AND psp_account_id = %s
+         UNION ALL
+        SELECT * FROM reconciliation_settlement_line
+         WHERE status = 'dead' AND psp_account_id = %s)"""
 # A line that was given up counts as far as it is in suspense: a dispute has booked its own.
-_BREAKS: Final = """
+_BREAKS: Final = f"""{_UNMATCHED}
     SELECT l.currency, l.discrepancy, sum(CASE l.status WHEN 'dead' THEN booked.minor
                                           ELSE l.gross_minor - l.fee_minor END)
-      FROM reconciliation_settlement_line l
+      FROM unmatched l
      CROSS JOIN LATERAL (
            SELECT coalesce(sum(CASE e.direction WHEN 'D' THEN e.amount_minor
                                                 ELSE -e.amount_minor END), 0) AS minor
@@ -46,14 +54,13 @@ _BREAKS: Final = """
              JOIN ledger_account a ON a.id = e.account_id AND a.code = 1110
             WHERE l.status = 'dead' AND t.source_type = 'settlement_line'
               AND t.source_id = lpad(to_hex(l.id), 32, '0')::uuid) AS booked
-     WHERE l.psp_account_id = %s AND l.status <> 'matched'
      GROUP BY l.currency, l.discrepancy
      ORDER BY l.currency, l.discrepancy"""
-_NAMED: Final = """
+_NAMED: Final = f"""{_UNMATCHED}
     SELECT DISTINCT o.id
-      FROM reconciliation_settlement_line l
+      FROM unmatched l
       JOIN payments_operation o ON o.psp_account_id = l.psp_account_id AND o.psp_id = l.psp_id
-     WHERE l.psp_account_id = %s AND l.status <> 'matched' AND l.psp_id <> '' AND o.psp_id <> ''
+     WHERE l.psp_id <> '' AND o.psp_id <> ''
        AND o.kind IN ('authorize', 'capture', 'refund')"""
 
 
@@ -74,6 +81,19 @@ class Remainder:
     """By discrepancy, the net of the lines that are not matched."""
 
     @property
+    def figures(self) -> dict[str, Money | None]:
+        """All of it by name, in the order in which it is read; None: the PSP has not said it."""
+        return {
+            "the PSP states": self.stated,
+            "explained by its lines": self.explained,
+            "expected in a report": self.expected,
+            "UNEXPLAINED": self.unexplained,
+            **{f"  {code}": amount for code, amount in self.breaks.items()},
+            f"  {self.name_of_rest}": self.rest,
+            "missing in reports": self.missing,
+        }
+
+    @property
     def unexplained(self) -> Money | None:
         """What the PSP says, less what is explained or expected."""
         return None if self.stated is None else self.stated - self.explained - self.expected
@@ -92,19 +112,20 @@ class Remainder:
         return Discrepancy.BALANCE_DRIFT.value if is_drift else "rest"
 
 
-def remainders_of(account: PspAccount) -> list[Remainder]:
+def remainders_of(account: PspAccount, *, ask_psp: bool = True) -> list[Remainder]:
     """The remainder of each currency of an account; asks the PSP first, outside a transaction.
 
+    Without `ask_psp` it reads our books only, and nothing is stated.
     While money moves, what moved between both readings is in the rest. So are fees of charges that
     no report has named yet. Raises PspUnavailable, CallRefused and BadCredentials.
     """
-    stated = _stated(account)
+    stated = _stated(account) if ask_psp else None
     books = {
         (ref.code, ref.currency): money
         for ref, money in balances(codes=_CODES, dimension=account.code).items()
     }
     breaks = _breaks_of(account)
-    named_ids = [key for (key,) in execute(_NAMED, [account.pk])]
+    named_ids = [key for (key,) in execute(_NAMED, [account.pk] * 2)]
     named, missing = _due_of(named_ids), _missing_of(account, set(named_ids))
     currencies = {currency for _, currency in books} | set(breaks) | set(stated or {})
     return [
@@ -151,7 +172,7 @@ def _stated(account: PspAccount) -> _ByCurrency | None:
 
 def _breaks_of(account: PspAccount) -> dict[str, dict[str, Money]]:
     found: defaultdict[str, dict[str, Money]] = defaultdict(dict)
-    for currency, code, minor in execute(_BREAKS, [account.pk]):
+    for currency, code, minor in execute(_BREAKS, [account.pk] * 2):
         found[currency][code or NOT_ATTEMPTED] = Money(int(minor), currency)
     return found
 
