@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Any, Final
@@ -98,6 +99,13 @@ class SandboxPsp:
     def pay_out(self) -> int:
         """Pay out what closed reports show, to the bank of each account; returns how many."""
         return len(self._control("POST", "payouts", {}))
+
+    def bank_statements(self, api_keys: Sequence[str]) -> list[dict[str, str]]:
+        """What the bank shows of the payouts of these accounts, a statement for each currency."""
+        made: list[dict[str, str]] = self._control(
+            "POST", "bank_statements", {"api_keys": list(api_keys)}
+        )
+        return made
 
     def complete_challenge(self, challenge_url: str) -> str:
         """Pass the bank's challenge as the customer; returns the URL the bank redirects to."""

@@ -6,7 +6,7 @@
 
 CREATE FUNCTION reconciliation_names(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT length(key.letters) >= 6
+    SELECT length(key.letters) >= 5
        AND translate($1, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
            ~ ('(^|[^A-Z0-9])' || regexp_replace(key.letters, '(.)(?=.)', '\1[^A-Z0-9]*', 'g')
               || '($|[^A-Z0-9])')

@@ -7,6 +7,9 @@ import logging
 import sys
 import time
 import uuid
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import stripe
@@ -14,22 +17,28 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ledger.chart import PAYOUT_IN_TRANSIT
 from ledger.money import Money
 from ledger.selectors import balances
 from payments.demo.reckoning import Reckoning, orders_of_no_shop, reckon
 from payments.demo.scenes import NORTHWIND, TAILSPIN, Scene
 from payments.demo.shop import Shop, WentWrong
 from payments.demo.web import SandboxPsp, visit
+from payments.models import PspAccount
+from payments.services.psp_gateway.credentials import open_credentials
 
 _SETTLED: Final = {
     1110: "the PSP holds",
-    1120: "paid out to the bank",
+    1120: "on its way to the bank",
+    1200: "the bank holds",
     5110: "it charged",
     1990: "not explained",
     1100: "still to settle",
     2200: "refunds to settle",
 }
 """Accounts of the books, with what their balance is."""
+_SANDBOX: Final = "sandbox"
+_IMPORTER: Final = "job:play_demo_day"
 DEMO_FILE = settings.BASE_DIR / "var" / "demo.json"
 
 
@@ -70,7 +79,7 @@ class Command(BaseCommand):
         )
         self._say("  …  evening: waiting for open payments, comparing with the PSP")
         try:
-            settled = self._settles(shops[0].psp)
+            settled = self._settles(shops[0].psp) and self._reaches_the_bank(shops[0].psp)
             figures = reckon(shops)
             figures.unexplained += orders_of_no_shop(shops, since=since)
             self._show_balances(shops)
@@ -108,6 +117,31 @@ class Command(BaseCommand):
         except SystemExit as end:
             return not end.code
         return True
+
+    def _reaches_the_bank(self, psp: SandboxPsp) -> bool:
+        """Import the bank's statements; returns False if not every payout is on them."""
+        accounts = list(PspAccount.objects.filter(psp=_SANDBOX, livemode=False))
+        codes = [account.code for account in accounts]
+        statements = psp.bank_statements([_api_key_of(account) for account in accounts])
+        self._say(f"  …  the bank sends {len(statements)} statements of what the PSP paid out")
+        with TemporaryDirectory() as folder:
+            for each in statements:
+                path = Path(folder) / each["name"]
+                path.write_text(each["body"])
+                call_command(
+                    "bank_statements",
+                    add=each["account"],
+                    currency=each["currency"],
+                    paid_by=codes,
+                    file=str(path),
+                    by=_IMPORTER,
+                    stdout=StringIO(),  # The check says it all again.
+                )
+        try:
+            call_command("bank_statements", check=True, most=1, stdout=self.stdout)
+        except SystemExit as end:
+            return not end.code
+        return not any(balances(codes=[PAYOUT_IN_TRANSIT.code]).values())
 
     def _books_balance(self) -> bool:
         try:
@@ -147,6 +181,10 @@ class Command(BaseCommand):
     def _say(self, line: str = "") -> None:
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def _api_key_of(account: PspAccount) -> str:
+    return str(open_credentials(account)["api_key"])
 
 
 def _amounts(balances: list[Any]) -> str:

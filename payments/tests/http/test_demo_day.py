@@ -139,6 +139,9 @@ def test_the_payments_of_the_demo_day_add_up(
     assert "the settlement report shows it" in told
     assert "on the checkout page over HTTP (no browser is wanted here)" in told
     assert "everything is here, read and explained" in told
+    assert "1120 payout_in_transit" not in told
+    assert told.count(" on its way to the bank 0") == told.count(" on its way to the bank ") > 0
+    assert told.count(", proven") >= 4
     assert "!!" not in told
     for currency in ("USD", "EUR", "JPY", "KWD"):
         assert f"{currency} captured" in told

@@ -18,6 +18,7 @@ from psp_adapters.sandbox_psp.server.control_movements import (
     move_money,
     movement_view,
     pay_out,
+    write_bank_statements,
 )
 from psp_adapters.sandbox_psp.server.dashboard import act_in_dashboard
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
@@ -74,6 +75,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = move_money(simulator, read_object(request.body))
         case ("POST", "payouts"):
             answer = pay_out(simulator, read_object(request.body))
+        case ("POST", "bank_statements"):
+            answer = write_bank_statements(simulator, read_object(request.body))
         case ("POST", "release"):
             answer = {"released": simulator.release_held()}
         case ("POST", "revision"):

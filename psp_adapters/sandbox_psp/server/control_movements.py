@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
+from psp_adapters.sandbox_psp.rules.bank import bank_statements
 from psp_adapters.sandbox_psp.server.requests import account_of
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.state.movements import Movement
@@ -51,6 +52,20 @@ def pay_out(simulator: Simulator, body: dict[str, Any]) -> list[dict[str, Any]]:
         for account_id in one or list(simulator.truth.accounts)
         for movement in simulator.rules.settlement.pay_out(account_id, now_ms=now_ms)
     ]
+
+
+def write_bank_statements(simulator: Simulator, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The statements of the bank that these accounts are paid out to, or that all are."""
+    if not set(body) <= {"api_keys"} or not isinstance(body.get("api_keys", []), list):
+        raise invalid("bank statements have api_keys, or nothing for all accounts")
+    wanted = {_known_account(simulator, each) for each in body.get("api_keys", ())}
+    return bank_statements(
+        [
+            movement
+            for movement in simulator.truth.movements
+            if not wanted or movement.account_id in wanted
+        ]
+    )
 
 
 def _known_account(simulator: Simulator, api_key: Any) -> str:

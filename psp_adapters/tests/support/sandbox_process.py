@@ -152,6 +152,12 @@ class SandboxProcess:
         made: list[dict[str, Any]] = self.control("POST", "payouts", {"api_key": api_key})
         return made
 
+    def bank_statements(self, api_key: str) -> list[dict[str, Any]]:
+        """What the bank of an account shows: `account`, `currency`, `name`, `body` of each."""
+        keys = {"api_keys": [api_key]}
+        made: list[dict[str, Any]] = self.control("POST", "bank_statements", keys)
+        return made
+
     def act(
         self, verb: str, *, order_id: str = "", payment_id: str = "", **body: Any
     ) -> dict[str, Any]:

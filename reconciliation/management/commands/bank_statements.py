@@ -58,13 +58,13 @@ class Command(BaseCommand):
         parser.add_argument("--most", type=int, default=50, help="list at most so many")
 
     def handle(self, *args: Any, **given: Any) -> None:
+        if given["add"]:
+            self._add(given)
         number = normalized_number(given["account"])
         if number and not BankAccount.objects.filter(number=number).exists():
             raise CommandError(f"no bank account {number}")
         if given["most"] < 1:
             raise CommandError("--most is 1 at least")
-        if given["add"]:
-            self._add(given)
         if given["file"]:
             self._import(given)
         if given["requeue"]:

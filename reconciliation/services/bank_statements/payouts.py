@@ -18,7 +18,7 @@ from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import BankAccount, BankLine, SettlementLine
 from reconciliation.states import LineStatus
 
-KEY_LENGTH_MIN: Final = 6
+KEY_LENGTH_MIN: Final = 5
 """Letters and digits of a reference; a shorter one occurs in texts by chance."""
 _EARLIER_MOST: Final = timedelta(days=90)
 _LATER_MOST: Final = timedelta(days=14)

@@ -176,10 +176,11 @@ def _disputes(intent: PaymentIntent) -> Iterator[TimelineEntry]:
 
 def _lines(lines: list[SettlementLine]) -> Iterator[TimelineEntry]:
     payouts: defaultdict[tuple[object, str], list[str]] = defaultdict(list)
-    for payout in SettlementLine.objects.filter(
+    rows = SettlementLine.objects.filter(
         report_id__in={line.report_id for line in lines}, kind=LineKind.PAYOUT.value
-    )[:ROWS_MOST]:
-        payouts[payout.report_id, payout.currency].append(payout.psp_id or payout.identity)
+    )
+    for payout in rows.select_related("bank_line__statement")[:ROWS_MOST]:
+        payouts[payout.report_id, payout.currency].append(_payout_in_words(payout))
     for line in lines:
         paid = ", ".join(payouts[line.report_id, line.currency])
         text = (
@@ -188,6 +189,16 @@ def _lines(lines: list[SettlementLine]) -> Iterator[TimelineEntry]:
             f"{'' if line.status == LineStatus.MATCHED else f': {line.last_error}'}"
         )
         yield TimelineEntry(at=line.stored_at, source="settlement", text=text)
+
+
+def _payout_in_words(payout: SettlementLine) -> str:
+    """The payout, and where on which bank statement it is."""
+    name = payout.psp_id or payout.identity
+    bank_line = getattr(payout, "bank_line", None)
+    if bank_line is None:
+        return name
+    statement = f"bank statement {bank_line.statement.reference} line {bank_line.number}"
+    return f"{name} ({statement}, {bank_line.booked_on})"
 
 
 def _cases(intent: PaymentIntent) -> Iterator[TimelineEntry]:

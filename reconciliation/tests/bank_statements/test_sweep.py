@@ -16,6 +16,7 @@ from payments.services.verification.rebuild import differences
 from payments.tests.verification.test_every_column import triggers_off
 from paymentsite.tests.fixtures.matrix import examples, orders
 from reconciliation.models import BankLine, SettlementLine
+from reconciliation.services.bank_statements.contents import StatementUnreadable
 from reconciliation.services.bank_statements.missing_payouts import first_day_in_time
 from reconciliation.services.bank_statements.payouts import is_named
 from reconciliation.services.bank_statements.sweep import match_due_bank_lines, requeue_lines
@@ -124,6 +125,34 @@ def test_a_payout_that_no_bank_line_shows_is_a_case_until_one_does(banking: Bank
     banking.import_(camt(RECEIPT, closing="90.00"))
     banking.match()
     assert open_cases() == []
+
+
+def test_a_statement_with_a_changed_digit_is_refused_or_explained_and_never_half_booked(
+    banking: Banking,
+) -> None:
+    banking.report(PAYOUT)
+    whole = camt(RECEIPT, ("-1.00", "fee"), closing="89.00")
+    banking.import_(whole)
+    banking.match()
+    drawn, refused = random.Random(7), 0
+    digits = [place for place, byte in enumerate(whole) if chr(byte).isdigit()]
+    for place in drawn.sample(digits, examples(25, whole=len(digits))):
+        changed = bytearray(whole)
+        changed[place] = ord("7") if changed[place] != ord("7") else ord("3")
+        before = BankLine.objects.count()
+        try:
+            banking.import_(bytes(changed), f"changed-{place}.xml")
+        except StatementUnreadable:
+            refused += 1
+            assert BankLine.objects.count() == before
+    banking.give_up()
+    assert BankLine.objects.filter(status=LineStatus.MATCHED).count() == 1
+    amounts = BankLine.objects.exclude(status=LineStatus.MATCHED).values_list("amount_minor")
+    unexplained_minor = sum(minor for (minor,) in amounts)
+    assert banking.booked() == (9_000 + unexplained_minor, 0, -unexplained_minor)
+    assert len(open_cases()) >= BankLine.objects.count() - 1
+    assert refused > 0
+    assert_all_agrees()
 
 
 def test_five_business_days_do_not_count_weekends() -> None:
