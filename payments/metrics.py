@@ -47,6 +47,11 @@ FAILOVERS: Final = Counter(
     "Charges that an account did not make, and that went on at another one.",
     ("account", "reason"),
 )
+CASES_CLOSED_BY_RULE: Final = Counter(
+    "payments_cases_closed_by_rule",
+    "Cases that were closed without an operator, by rule.",
+    ("account", "rule"),
+)
 LATE_SETTLEMENTS: Final = Counter(
     "payments_late_settlements",
     "Captures and refunds whose settlement line came later than the settlement calendar says.",

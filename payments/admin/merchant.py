@@ -243,7 +243,7 @@ class PspAccountAdmin(SearchByPublicId, WithHistory):
             "shown_limits",
         ),
         group("What it costs", "shown_costs"),
-        group("When it settles", "shown_calendar"),
+        group("When it settles", "shown_calendar", "shown_rules_off"),
     )
     shown_status = status({"active": "success", "paused": "warning", "closing": "danger"})
     shown_methods = column("methods", "methods", _all_or)
@@ -251,6 +251,9 @@ class PspAccountAdmin(SearchByPublicId, WithHistory):
     shown_countries = column("countries", "countries", _all_or)
     shown_limits = column("limits", "limits", display.shown_json)
     shown_costs = column("costs", "costs", display.shown_json)
+    shown_rules_off = column(
+        "rules off", "rules_off", lambda names: ", ".join(names) or display.NOTHING
+    )
     shown_calendar = column("settlement calendar", "settlement_calendar", display.shown_json)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PspAccount]:

@@ -108,6 +108,12 @@ class PspAccount(MachineModel):
         help_text="When a charge or refund is in a settlement report: country, time_zone, cutoff, "
         "business_days; watched false: never expected. What is not named is as its PSP usually is.",
     )
+    rules_off = ArrayField(
+        models.CharField(max_length=32),
+        default=list,
+        blank=True,
+        help_text="Rules that close none of its cases, such as late_line; an operator does.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -28,6 +28,7 @@ _LISTS: Final = {
     "--methods": "methods",
     "--currencies": "currencies",
     "--countries": "countries",
+    "--rules-off": "rules_off",
 }
 _JSON: Final = {
     "--limits": "limits",

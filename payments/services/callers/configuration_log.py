@@ -16,7 +16,7 @@ from psp_adapters.contract.stored_text import clean_text
 _OF_ACCOUNTS: Final = (
     *("code", "psp", "livemode", "status", "methods", "currencies", "countries"),
     *("limits", "costs", "hold_days", "settlement_delay_days"),
-    "settlement_calendar",
+    *("settlement_calendar", "rules_off"),
 )
 _OF_RULES: Final = ("position", "name", "active", "conditions", "targets")
 _NAME_LENGTH_MAX: Final = 64

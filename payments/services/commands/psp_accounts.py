@@ -15,6 +15,7 @@ from django_fsm import ConcurrentTransition, TransitionNotAllowed
 from payments import sealing
 from payments.models import ConfigurationVerb, PspAccount
 from payments.services.callers.configuration_log import Author, log_account, state_of_account
+from payments.services.cases.closing import require_rules
 from payments.services.psp_gateway import accounts, credentials, terms
 from payments.states import PspAccountStatus
 from psp_adapters.registry import BadCredentials, UnknownPsp, capabilities_of
@@ -110,6 +111,7 @@ def _changed(
     # The status has a descriptor that refuses to be written, even as it is.
     account.full_clean(exclude=["status"])
     terms.require_terms(account, method_types=method_types)
+    require_rules(account.rules_off)
     if given is None:
         return _saved(verb, account, list(values), author)
     before = account.sealed_credentials

@@ -79,6 +79,7 @@ def test_an_account_is_active_once_its_psp_took_the_credentials(
         ({"limits": {"EUR": {"min_minor": 2, "max_minor": 1}}}, "limits"),
         ({"costs": [{"fixed_minor": 25}]}, "costs"),
         ({"settlement_calendar": {"country": "XX"}}, "country cannot be XX"),
+        ({"rules_off": ["every"]}, "every is no rule"),
     ],
 )
 def test_what_is_wrong_is_named_without_its_value_and_nothing_is_stored(

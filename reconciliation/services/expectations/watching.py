@@ -25,10 +25,10 @@ from ledger.selectors import accounts_of
 from payments.clock import now_utc
 from payments.metrics import LATE_SETTLEMENTS
 from payments.models import Case, Operation, PspAccount
+from payments.services.cases.closing import ClosingRule, close_by_rule
 from payments.services.cases.opening import (
     case_about_account,
     case_about_operation,
-    close_open_case,
     open_case,
 )
 from payments.services.psp_gateway.terms import settlement_calendar_of
@@ -49,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 _SIGNS: Final = {"refund": -1, "capture": 1, "authorize": 1}
 """Of the change of our balance with the PSP, by the kind of an operation."""
-ACTOR: Final = "job:settlement_watch"
 SWEEP_SECONDS: Final = 5.0
 ENTRIES_AT_ONCE: Final = 1_000
 CHECKED_AT_ONCE: Final = 1_000
@@ -215,10 +214,11 @@ def _open_case_of_no_report(account: PspAccount, newest: datetime | None) -> boo
 
 def _close_case_of_no_report(account: PspAccount, newest: datetime | None) -> None:
     with transaction.atomic(durable=True):
-        close_open_case(
+        close_by_rule(
+            ClosingRule.REPORT_CAME,
+            account,
             CaseKind.NOT_SETTLED,
             _subject_of_reports(account),
-            actor=ACTOR,
             resolution=f"A settlement report came: {newest:%Y-%m-%d %H:%M} UTC.",
         )
 
@@ -248,6 +248,10 @@ def _settle(row: MissingSettlement, came_at: datetime | None, now: datetime) -> 
         row.late_by = max(came_at - row.expected_by, timedelta())
         resolution = f"{Discrepancy.LATE_SETTLEMENT}: its line came {row.late_by} late."
         LATE_SETTLEMENTS.labels(row.psp_account.code).inc()
-    close_open_case(
-        CaseKind.NOT_SETTLED, row.operation.public_id, actor=ACTOR, resolution=resolution
+    close_by_rule(
+        ClosingRule.LATE_LINE,
+        row.psp_account,
+        CaseKind.NOT_SETTLED,
+        row.operation.public_id,
+        resolution=resolution,
     )

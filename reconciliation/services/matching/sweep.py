@@ -20,6 +20,7 @@ from ledger.database.statements import Batch
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.models import Case, Operation, PaymentIntent
+from payments.services.cases.closing import ClosingRule, close_by_rule
 from payments.services.cases.opening import case_about_account, case_about_intent, open_case
 from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
@@ -197,7 +198,7 @@ def _record(leased: SettlementLine, attempt: _Attempt) -> None:
 
 def _book(found: Sequence[tuple[SettlementLine, Operation]], now: datetime) -> None:
     """Book the settlement of lines of charges and refunds, and match them to their operations."""
-    _clear_suspense(line for line, _ in found)
+    _settle_what_was_given_up(line for line, _ in found)
     book_lines(found)
     batch = Batch()
     for line, operation in found:
@@ -209,7 +210,7 @@ def _book(found: Sequence[tuple[SettlementLine, Operation]], now: datetime) -> N
 
 def _book_of_account(lines: Sequence[SettlementLine], now: datetime) -> None:
     """Book lines of the account as a whole: they are what they say."""
-    _clear_suspense(lines)
+    _settle_what_was_given_up(lines)
     book_account_lines(lines)
     batch = Batch()
     for line in lines:
@@ -218,10 +219,17 @@ def _book_of_account(lines: Sequence[SettlementLine], now: datetime) -> None:
     batch.execute()
 
 
-def _clear_suspense(lines: Iterable[SettlementLine]) -> None:
+def _settle_what_was_given_up(lines: Iterable[SettlementLine]) -> None:
     for line in lines:
         if line.retrying_since > line.stored_at:  # It was given up once, and requeued.
             clear_suspense(line)
+            close_by_rule(
+                ClosingRule.LINE_MATCHED,
+                line.psp_account,
+                CaseKind.CONTRADICTION,
+                name_of(line),
+                resolution="The line was requeued, and matches.",
+            )
 
 
 def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> None:
@@ -233,7 +241,7 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
         twice = _Attempt(error=error, discrepancy=Discrepancy.DUPLICATE_AT_PSP, is_hopeless=True)
         _record_failure(line, twice, now)
         return
-    _clear_suspense([line])
+    _settle_what_was_given_up([line])
     SettlementMatch.objects.bulk_create(
         SettlementMatch(line=line, transaction_id=transaction_id, matched_at=now)
         for transaction_id in matched.transaction_ids

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from ledger.database.statements import execute
@@ -89,7 +89,7 @@ def test_what_is_in_no_report_in_time_is_one_case_until_its_line_comes(
     [case] = open_cases()
     assert case.subject == refund.public_id
     [closed] = Case.objects.filter(status="closed")
-    assert (closed.subject, closed.closed_by) == (missing.public_id, "job:settlement_watch")
+    assert (closed.subject, closed.closed_by) == (missing.public_id, "rule:late_line")
     assert Discrepancy.LATE_SETTLEMENT in closed.resolution
     row = MissingSettlement.objects.get(operation=missing)
     assert row.settled_at is not None
@@ -188,3 +188,19 @@ def test_a_capture_that_was_reversed_before_its_line_came_is_expected_no_more(
     assert (row.late_by, row.settled_at is not None) == (None, True)
     assert "reversed" in Case.objects.get().resolution
     assert now_utc() >= row.found_at
+
+
+def test_a_rule_that_is_switched_off_for_an_account_leaves_its_cases_open(
+    plain: Settling, owner_cursor: Any
+) -> None:
+    operation = paid(plain)
+    let_days_pass(owner_cursor)
+    settle(plain, "l1 payout po_1 -1 0")
+    assert watch_settlements() == 1
+    PspAccount.objects.update(rules_off=["late_line"])
+    settle(plain, f"l2 charge {operation.psp_id} 9000 0")
+    assert watch_settlements() == 1
+    assert MissingSettlement.objects.get().settled_at is not None
+    assert [case.subject for case in open_cases()] == [operation.public_id]
+    with pytest.raises(IntegrityError, match="psp_account_rules_off"), transaction.atomic():
+        PspAccount.objects.update(rules_off=["late_lines"])

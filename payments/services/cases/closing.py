@@ -1,0 +1,45 @@
+"""The closed list of rules by which the platform closes a case by itself.
+
+Each closes a case whose cause is gone, moves no money, and is counted. It can be switched off for a
+PSP account: then an operator closes such cases.
+"""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+
+from payments.metrics import CASES_CLOSED_BY_RULE
+from payments.models import PspAccount
+from payments.services.cases.opening import close_open_case
+from payments.states import CaseKind
+
+
+class ClosingRule(TextChoices):
+    """Why a case is closed without an operator."""
+
+    LATE_LINE = "late_line", "The settlement line came and matched, or none is expected any more."
+    REPORT_CAME = "report_came", "A settlement report came of an account that had none."
+    LINE_MATCHED = "line_matched", "A settlement line that was given up was requeued and matched."
+
+
+def close_by_rule(
+    rule: ClosingRule, account: PspAccount, kind: CaseKind, subject: str, *, resolution: str
+) -> bool:
+    """Close the open case of this kind and subject in the caller's transaction, if there is one.
+
+    Leaves it open if the rule is switched off for the account. Returns whether it was closed.
+    """
+    if rule in account.rules_off:
+        return False
+    is_closed = close_open_case(kind, subject, actor=f"rule:{rule}", resolution=resolution)
+    if is_closed:
+        CASES_CLOSED_BY_RULE.labels(account.code, rule.value).inc()
+    return is_closed
+
+
+def require_rules(names: list[str]) -> None:
+    """Refuse with ValueError what is no rule."""
+    unknown = [name for name in names if name not in ClosingRule.values]
+    if unknown:
+        known = ", ".join(ClosingRule.values)
+        raise ValueError(f"rules_off: {', '.join(unknown)} is no rule; there are {known}")
