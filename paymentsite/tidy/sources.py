@@ -92,6 +92,11 @@ def functions(path: Path) -> Iterator[Function]:
     return (node for node in statements(tree(path)) if isinstance(node, Function))
 
 
+def classes(path: Path) -> Iterator[ast.ClassDef]:
+    """Every class of a module."""
+    return (node for node in statements(tree(path)) if isinstance(node, ast.ClassDef))
+
+
 def statements(module: ast.Module) -> Iterator[ast.AST]:
     """The module, its statements, and those inside them; exception handlers as well."""
     waiting: list[ast.AST] = [module]

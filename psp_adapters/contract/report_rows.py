@@ -32,6 +32,7 @@ _TOTAL_KEYS: Final = ("total", "lines", "gross", "fee", "net")
 _TEXT_MAX: Final = 500
 _TYPE_MAX: Final = 64
 _IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
+_QUOTED: Final = re.compile(r"""(['"]).*\1""", re.DOTALL)
 
 
 def render(rows: Sequence[Row]) -> bytes:
@@ -134,6 +135,7 @@ def identifier(value: Any) -> str:
 
 
 def unreadable(number: int, error: Exception) -> ReportUnreadable:
-    """The refusal of a line. Texts of JSON and CSV errors may quote what was read; ours do not."""
-    why = str(error) if type(error) is ValueError else type(error).__name__
+    """The refusal of a line. Texts of Python's errors may quote what was read; ours do not."""
+    is_ours = type(error) is ValueError and not _QUOTED.search(str(error))
+    why = str(error) if is_ours else type(error).__name__
     return ReportUnreadable(f"line {number}: {why}")

@@ -11,6 +11,8 @@ from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from psp_adapters.tests.support.shop import Shop
 
+pytest.register_assert_rewrite("psp_adapters.tests.suites")  # a failure shows what was compared
+
 
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[SandboxProcess]:
@@ -36,7 +38,13 @@ def order_id() -> str:
 
 
 @pytest.fixture
-def adapter(sandbox: SandboxProcess, api_key: str) -> Iterator[SandboxAdapter]:
+def adapter(
+    request: pytest.FixtureRequest, sandbox: SandboxProcess, api_key: str
+) -> Iterator[SandboxAdapter]:
+    """Of the sandbox PSP, and for its tests alone."""
+    folder = request.path.parent.name
+    if not folder.startswith("sandbox"):
+        pytest.fail(f"the tests in {folder}/ need a fixture `adapter` of their own")
     adapter = SandboxAdapter(base_url=sandbox.base_url, api_key=api_key)
     yield adapter
     adapter.close()

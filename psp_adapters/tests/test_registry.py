@@ -90,7 +90,7 @@ def test_an_account_at_adyen_needs_its_name_and_what_its_look_ups_read() -> None
 
 
 def test_an_adapter_that_overrides_nothing_refuses_every_setup() -> None:
-    adapter = AcornAdapter(base_url="http://127.0.0.1:1", api_key="k")
+    adapter = AcornAdapter(base_url="http://127.0.0.1:1", api_key="k", shop="s")
     assert adapter.capabilities.reusable_method_types == frozenset()
     asked = SetupRequest(psp_key="k", reference="r", token="pm_card_visa", usage="off_session")
     result = adapter.set_up(asked, deadline_seconds=1)

@@ -26,7 +26,7 @@ def credentials_of(account: PspAccount) -> dict[str, str]:
     return open_credentials(PspAccount.objects.get(pk=account.pk))
 
 
-def set_credentials(account: PspAccount, **changes: str) -> None:
+def set_credentials(account: PspAccount, /, **changes: str) -> None:
     """Change some credentials of an account; this process sees them at once."""
     row = PspAccount.objects.get(pk=account.pk)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,15 @@ def test_an_exception_is_seen_swallowed_wherever_it_stands() -> None:
         "class A:\n def a(self):\n  if a:\n   with b:\n    try:\n     f()\n    except E:\n     pass"
     )
     assert any(map(figures.is_swallowed, sources.statements(module)))
+
+
+def test_a_module_that_inherits_all_its_tests_has_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inherits, empty = tmp_path / "test_inherits.py", tmp_path / "test_empty.py"
+    inherits.write_text("class TestPsp(Suite):\n    token = 1\n")
+    empty.write_text("class Kept(Suite):\n    pass\n\n\nclass TestPsp:\n    pass\n")
+    monkeypatch.setattr(sources, "python_files", lambda: (inherits, empty))
+    monkeypatch.setattr(sources, "PROJECT", tmp_path)
+    figure = figures.FIGURES["test files without tests"]()
+    assert (figure.value, figure.where) == (1, "test_empty.py")

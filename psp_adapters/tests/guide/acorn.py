@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
-API_KEY = "a key of acorn"
+API_KEY = "acorn_test_key"
 CARDS = {"good": "", "broke": "broke", "says_no": "stolen", "asks": "ask"}
 """Its test tokens, and why each is declined."""
 
@@ -22,6 +22,7 @@ class Acorn:
         self._payments: dict[str, Json] = {}
         self._answers: dict[str, tuple[Json, int, Json]] = {}
         self._lock = threading.Lock()
+        self._drops: list[tuple[str, bool]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._server.daemon_threads = True
         self.base_url = f"http://127.0.0.1:{self._server.server_port}"
@@ -35,7 +36,31 @@ class Acorn:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, method: str, target: str, key: str, body: Json) -> tuple[int, Json]:
+    def drop_next(self, verb: str, *, after: bool) -> None:
+        """Answer the next `GET`, `pay`, `take`, `drop` or `return` by a closed connection."""
+        self._drops.append((verb, after))
+
+    def answer_challenge(self, payment_id: str, *, fail: bool) -> None:
+        """As the customer would."""
+        payment = self._payments[payment_id]
+        if fail:
+            payment |= {"state": "no", "why": "failed"}
+        else:
+            payment |= {"state": "held", "held": payment["cents"]}
+
+    def answer(self, method: str, target: str, key: str, body: Json) -> tuple[int, Json] | None:
+        """None for a closed connection."""
+        verb = "GET" if method == "GET" else target.rpartition("/")[2]
+        if self._drops == [(verb, False)]:
+            self._drops.clear()
+            return None
+        answer = self._answer(method, target, key, body)
+        if self._drops == [(verb, True)]:
+            self._drops.clear()
+            return None
+        return answer
+
+    def _answer(self, method: str, target: str, key: str, body: Json) -> tuple[int, Json]:
         with self._lock:
             if method == "GET":
                 return self._shown(urlsplit(target))
@@ -104,10 +129,13 @@ def _handler_of(acorn: Acorn) -> type[BaseHTTPRequestHandler]:
         def _serve(self) -> None:
             raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             key = self.headers.get("Once", "")
+            answer: tuple[int, Json] | None = (401, {})
             if self.headers["Authorization"] == f"Bearer {API_KEY}":
-                status, view = acorn.answer(self.command, self.path, key, json.loads(raw or b"{}"))
-            else:
-                status, view = 401, {}
+                answer = acorn.answer(self.command, self.path, key, json.loads(raw or b"{}"))
+            if answer is None:
+                self.close_connection = True
+                return
+            status, view = answer
             content = json.dumps(view).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))

@@ -12,7 +12,13 @@ from urllib.parse import quote
 
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.answers import Answer, Json, readable, view_of
-from psp_adapters.contract.credentials import WEBHOOK_SECRETS, CredentialFault, CredentialField
+from psp_adapters.contract.credentials import (
+    WEBHOOK_SECRETS,
+    CredentialFault,
+    CredentialField,
+    CredentialsRefused,
+    require_mode,
+)
 from psp_adapters.contract.notifications import Notification, NotificationRefused, WebhookRequest
 from psp_adapters.contract.operations import (
     LookUp,
@@ -57,16 +63,23 @@ class AcornAdapter(PspAdapter):
     )
     credential_fields = (
         CredentialField(name="base_url", meaning="address of Acorn", is_secret=False),
-        CredentialField(name="api_key", meaning="any text"),
+        CredentialField(name="api_key", meaning="begins with acorn_test_ or acorn_live_"),
+        CredentialField(name="shop", meaning="our name in its notifications", is_secret=False),
         WEBHOOK_SECRETS,
     )
 
-    def __init__(self, *, base_url: str, api_key: str) -> None:
+    def __init__(self, *, base_url: str, api_key: str, shop: str) -> None:
+        self._shop = shop
         self._http = PspHttp(base_url, {"Authorization": f"Bearer {api_key}"})
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, str], *, livemode: bool) -> AcornAdapter:
-        return cls(base_url=credentials["base_url"], api_key=credentials["api_key"])
+        key, base_url = credentials["api_key"], credentials["base_url"]
+        is_live = key.startswith("acorn_live_")
+        require_mode("api_key", "a {} key", is_live=is_live, livemode=livemode)
+        if livemode and not base_url.lower().startswith("https://"):
+            raise CredentialsRefused("base_url of a live account begins with https://")
+        return cls(base_url=base_url, api_key=key, shop=credentials["shop"])
 
     def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
         status = self._get("/pay?ref=none", deadline_seconds).status
@@ -131,7 +144,7 @@ class AcornAdapter(PspAdapter):
     def read_notifications(
         self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
     ) -> tuple[Notification, ...]:
-        return (read_notification(request, secrets=secrets, now=now),)
+        return (read_notification(request, secrets=secrets, now=now, shop=self._shop),)
 
     def close(self) -> None:
         self._http.close()
@@ -165,12 +178,12 @@ class AcornAdapter(PspAdapter):
 
 
 def read_notification(
-    request: WebhookRequest, *, secrets: Sequence[str], now: datetime
+    request: WebhookRequest, *, secrets: Sequence[str], now: datetime, shop: str
 ) -> Notification:
     with refusing_what_is_unreadable():
         header = SIGNATURE.require(request, secrets=secrets, now_seconds=now.timestamp())
         event = json.loads(request.body.decode())
-        if event["shop"] != "acorn-shop":
+        if event["shop"] != shop:
             raise NotificationRefused("it is about another account")
         return Notification(
             event_id=identifier(event["id"]),

@@ -44,6 +44,7 @@ STATES: Final = {
 REASONS: Final = {
     "broke": ("card_declined", "insufficient_funds"),
     "ask": ("authentication_required", "authentication_required"),
+    "failed": ("payment_intent_authentication_failure", ""),
 }
 
 
@@ -63,8 +64,11 @@ def result_of_answer(request: PspRequest, answer: Answer) -> PspResult:
         if result is None:
             raise Contradiction("it does not show what was asked for")
         return require_request(result, request)
-    except (Contradiction, *UNREADABLE) as error:
-        return PspResult(outcome=Outcome.UNKNOWN, detail=f"answered {status}: {error!r}")
+    except Contradiction as contradiction:
+        why = str(contradiction)
+    except UNREADABLE as error:  # whose text may quote the body
+        why = type(error).__name__
+    return PspResult(outcome=Outcome.UNKNOWN, detail=f"answered {status}: {why}")
 
 
 def refused(detail: str, *, code: str = "") -> PspResult:

@@ -224,7 +224,8 @@ class ReportFetchingContract:
         raise NotImplementedError
 
     def break_next_answer(self) -> Iterator[str]:
-        """Break the next answer about reports in each possible way; yields the way."""
+        """Spoil the next answer about reports, so that none came: the connection ends, or an error
+        of the PSP; yields the way. (What is no report is refused by `read_report` alone.)"""
         raise NotImplementedError
 
     def listed(self, adapter: PspAdapter, since: datetime | None = None) -> list[ReportListing]:
