@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ class TestAcorn(AdapterContract, FaultContract):
     unknown_token = "none"
 
     @pytest.fixture(autouse=True)
-    def _double(self, acorn: Acorn) -> None:
+    def _double(self, acorn: Acorn) -> Iterator[None]:
         self.acorn = acorn
+        with ExitStack() as self.at_the_end:
+            yield
 
     def drop_answer(self, kind: str, order_id: str, *, after: bool) -> None:
         self.acorn.drop_next(CALLED[kind], after=after)
@@ -63,9 +66,10 @@ class TestAcorn(AdapterContract, FaultContract):
         self.acorn.answer_challenge(psp_payment_id, fail=fail)
 
     def adapter_of(self, *, base_url: str = "", api_key: str = "") -> AcornAdapter:
-        return AcornAdapter(
-            base_url=base_url or self.acorn.base_url, api_key=api_key or API_KEY, shop=SHOP
-        )
+        address, key = base_url or self.acorn.base_url, api_key or API_KEY
+        adapter = AcornAdapter(base_url=address, api_key=key, shop=SHOP)
+        self.at_the_end.callback(adapter.close)
+        return adapter
 
 
 class TestNotifications(NotificationContract):
@@ -105,6 +109,7 @@ def test_without_an_answer_nothing_is_said_of_the_credentials() -> None:
     unreachable = AcornAdapter(base_url="http://127.0.0.1:1", api_key=API_KEY, shop=SHOP)
     with pytest.raises(PspUnavailable):
         unreachable.check_credentials(deadline_seconds=5)
+    unreachable.close()
 
 
 @pytest.mark.parametrize(
