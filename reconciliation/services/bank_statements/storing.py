@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,27 +12,23 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.services.cases.opening import case_about_bank, open_case
 from psp_adapters.contract.card_numbers import card_numbers_in
-from psp_adapters.contract.stored_text import clean_id, clean_text
+from psp_adapters.contract.stored_text import clean_text
 from reconciliation.discrepancies import Discrepancy
-from reconciliation.models import BankAccount, BankLine, BankStatement, BankStatementFile
+from reconciliation.models import BankAccount, BankStatement, BankStatementFile
 from reconciliation.services.bank_statements import camt053, swift_mt940
 from reconciliation.services.bank_statements.accounts import account_named
 from reconciliation.services.bank_statements.contents import (
-    Entry,
     Statement,
     StatementUnreadable,
     content_sha256_of,
-    identity_of,
 )
-from reconciliation.services.bank_statements.sequence import equal_lines_beside, update_gap_cases
-from reconciliation.states import LineStatus
+from reconciliation.services.bank_statements.line_storage import PreparedLine, store_lines
+from reconciliation.services.bank_statements.sequence import update_gap_cases
 
-BODY_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Some 20,000 entries; it is parsed as a whole, in memory."""
+BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Some 10,000 entries in XML, 50,000 in MT940: what one database transaction has time to store."""
 _XML_BEGINS: Final = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe", b"\xfe\xff")
-_TEXT_MOST: Final = 2_000
 _REFERENCE_MOST: Final = 64
-_LINES_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +39,20 @@ class StoredFile:
     is_new: bool
     """False: the same bytes were here already."""
     lines_new: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A statement with all that can be computed of it before it is stored."""
+
+    statement: Statement
+    content_sha256: str
+    lines: list[PreparedLine]
+
+    @classmethod
+    def of(cls, statement: Statement) -> _Prepared:
+        lines = [PreparedLine.of(entry) for entry in statement.entries]
+        return cls(statement, content_sha256_of(statement), lines)
 
 
 def store_statements(*, name: str, body: bytes, imported_by: str) -> StoredFile:
@@ -65,6 +74,9 @@ def store_statements(*, name: str, body: bytes, imported_by: str) -> StoredFile:
     reader = camt053 if body.startswith(_XML_BEGINS) else swift_mt940
     statements = reader.read(body)
     _require_no_card_number(body, statements)
+    # Before the database transaction, whose time is bounded.
+    prepared = [_Prepared.of(each) for each in statements]
+    prepared.sort(key=lambda each: (each.statement.closed_on, each.statement.number or 0))
     with transaction.atomic(durable=True):
         accounts = _locked_accounts(statements, reader.NAME)
         has_version = BankStatementFile.objects.filter(name=name).exists()
@@ -76,8 +88,7 @@ def store_statements(*, name: str, body: bytes, imported_by: str) -> StoredFile:
             imported_by=imported_by[:64],
             received_at=now_utc(),
         )
-        ordered = sorted(statements, key=lambda each: (each.closed_on, each.number or 0))
-        lines_new = sum(_store(file, accounts[id(each)], each) for each in ordered)
+        lines_new = sum(_store(file, accounts[id(each.statement)], each) for each in prepared)
         for account in {each.pk: each for each in accounts.values()}.values():
             update_gap_cases(account)
             if has_version:
@@ -101,9 +112,9 @@ def _locked_accounts(statements: list[Statement], format_name: str) -> dict[int,
     return {key: locked[account.pk] for key, account in found.items()}
 
 
-def _store(file: BankStatementFile, account: BankAccount, statement: Statement) -> int:
+def _store(file: BankStatementFile, account: BankAccount, prepared: _Prepared) -> int:
     """Store one statement with its lines; returns how many are new."""
-    digest = content_sha256_of(statement)
+    statement, digest = prepared.statement, prepared.content_sha256
     rows = BankStatement.objects.filter(bank_account=account)
     if rows.filter(content_sha256=digest).exists():
         return 0
@@ -119,47 +130,14 @@ def _store(file: BankStatementFile, account: BankAccount, statement: Statement) 
         closed_on=statement.closed_on,
         opening_minor=statement.opening.minor,
         closing_minor=statement.closing.minor,
-        identities=[identity_of(entry) for entry in statement.entries],
+        identities=[line.identity for line in prepared.lines],
         content_sha256=digest,
         stored_at=now_utc(),
     )
-    lines = _lines_of(row, statement.entries)
-    BankLine.objects.bulk_create(lines, ignore_conflicts=True, batch_size=_LINES_AT_ONCE)
+    lines_new = store_lines(row, prepared.lines)
     if is_changed:
         _open_case_of_change(account, f"statement {reference}", file)
-    return BankLine.objects.filter(statement=row).count()
-
-
-def _lines_of(statement: BankStatement, entries: tuple[Entry, ...]) -> list[BankLine]:
-    """Every line, known ones too. Equal ones are counted through all statements that follow one
-    another; those of statements that overlap are the same lines."""
-    seen: Counter[str] = equal_lines_beside(statement)
-    now = now_utc()
-    lines = []
-    for number, (identity, entry) in enumerate(
-        zip(statement.identities, entries, strict=True), start=1
-    ):
-        seen[identity] += 1
-        line = BankLine(
-            statement=statement,
-            bank_account_id=statement.bank_account_id,
-            number=number,
-            identity=identity,
-            occurrence=seen[identity],
-            currency=entry.amount.currency,
-            amount_minor=entry.amount.minor,
-            booked_on=entry.booked_on,
-            value_on=entry.value_on,
-            bank_reference=clean_id(entry.bank_reference),
-            end_to_end_id=clean_id(entry.end_to_end_id),
-            text=clean_text(entry.text, most=_TEXT_MOST),
-            status=LineStatus.OPEN,
-            next_attempt_at=now,
-            retrying_since=now,
-            stored_at=now,
-        )
-        lines.append(line)
-    return lines
+    return lines_new
 
 
 def _require_no_card_number(body: bytes, statements: list[Statement]) -> None:

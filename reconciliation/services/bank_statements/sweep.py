@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT: Final = 1_000
 SWEEP_SECONDS: Final = 5.0
+LINES_AT_ONCE: Final = 100
+"""Taken under one lease, and matched one by one."""
 QUEUE: Final = DueQueue(
     BankLine.objects.select_related("statement", "bank_account"),
     due="next_attempt_at",
@@ -64,7 +66,9 @@ def match_due_bank_lines(*, limit: int = SWEEP_LIMIT) -> int:
     """
     for (line_id,) in execute(_EXPLICABLE, [limit]):
         _requeue(line_id, begins_again=False)
-    taken = run_sweep(QUEUE, _match_and_record, most=limit, seconds=SWEEP_SECONDS)
+    taken = run_sweep(
+        QUEUE, _match_and_record, most=limit, seconds=SWEEP_SECONDS, size=LINES_AT_ONCE
+    )
     update_cases_of_missing_payouts()
     return taken
 

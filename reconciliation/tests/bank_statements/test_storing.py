@@ -85,7 +85,7 @@ def test_a_name_or_a_statement_with_other_content_is_stored_and_a_case(banking: 
 @pytest.mark.parametrize(
     ("body", "refusal", "why"),
     [
-        (b"", ValueError, "1 to 8388608 bytes"),
+        (b"", ValueError, "1 to 4194304 bytes"),
         (XML[:-9], StatementUnreadable, "not whole XML"),
         (XML.replace(b"90.00", b"90.01"), StatementUnreadable, "does not add up"),
         (
