@@ -198,9 +198,8 @@ def test_the_balance_is_what_reports_say_and_what_the_next_one_will(
     assert stated() == ()
     suite.make_report(adapter)
     [listing] = suite.listed(adapter)
-    [line] = adapter.read_report(
-        adapter.fetch_report(listing.name, deadline_seconds=DEADLINE_SECONDS)
-    )
+    body = fetched(adapter, listing.name, deadline_seconds=DEADLINE_SECONDS)
+    [line] = lines_in(adapter, body)
     assert stated() == (line.net,)
     suite.make_report(adapter)
     assert stated() == (line.net + line.net,)
