@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -34,13 +34,15 @@ from psp_adapters.contract.payments import (
     UnknownToken,
     refuse_card_number,
 )
+from psp_adapters.contract.report_files import ReportFile
+from psp_adapters.contract.settlement_reports import ReportLine
 from psp_adapters.contract.signed_notifications import (
     TimedSignature,
     identifier,
     refusing_what_is_unreadable,
 )
 from psp_adapters.http import AnswerUnknown, NotSent, PspHttp
-from psp_adapters.tests.guide import mapping
+from psp_adapters.tests.guide import mapping, reports
 
 SIGNATURE: Final = TimedSignature(header="acorn-signature", scheme="v1")
 
@@ -145,6 +147,9 @@ class AcornAdapter(PspAdapter):
         self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
     ) -> tuple[Notification, ...]:
         return (read_notification(request, secrets=secrets, now=now, shop=self._shop),)
+
+    def read_report(self, file: ReportFile) -> Iterator[ReportLine]:
+        return reports.read(file)
 
     def close(self) -> None:
         self._http.close()
