@@ -17,7 +17,7 @@ READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
 CHAOS_SMALL := $(RUN) -m bench.chaos --payments 110 --kills 7 --seed 2026 --time-factor 5
 
-.PHONY: help demo serve test checked-and-tested lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix browser clients grow
+.PHONY: help demo serve test checked-and-tested lint quick bench bench-webhooks bench-reconciliation chaos chaos-small chaos-selftest model matrix browser clients grow
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -27,6 +27,7 @@ help:
 	@echo "make quick   checks, and tests of what changed since main and what imports it, in a minute (SINCE=commit)"
 	@echo "make bench   measure (see bench/)"
 	@echo "make grow    months of made-up history in the database of make serve (PAYMENTS= MONTHS= SEED=)"
+	@echo "make bench-reconciliation   a large settlement report, stage by stage (LINES= SEED=)"
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
 	@echo "make clients  old and new SDKs and others' packages against a fresh installation (ONLY=words)"
 	@echo "make matrix  every combination and order, and more random examples"
@@ -69,6 +70,9 @@ clients: $(READY)
 
 bench-webhooks: $(READY)
 	@$(RUN) -m bench.webhooks --deliveries $(or $(DELIVERIES),50000)
+
+bench-reconciliation: $(READY)
+	@$(RUN) -m bench.reconciliation --lines $(or $(LINES),10000) --seed $(or $(SEED),1)
 
 chaos: $(READY)
 	@PAYMENTS=$(PAYMENTS) KILLS=$(KILLS) SEED=$(SEED) $(RUN) -m bench.chaos

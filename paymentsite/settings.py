@@ -38,6 +38,7 @@
 | WEBHOOK_TIMEOUT_SECONDS | most seconds for one attempt of a delivery, default 15 |
 | WEBHOOK_DISABLE_AFTER_DAYS | an endpoint that failed for so long is disabled, default 5 |
 | WEBHOOK_DELIVERIES_KEPT_DAYS | deliveries and their attempts are deleted after, default 30 |
+| REPORTS_FOLDER | settlement reports in `<account code>/` are imported from here, default none |
 | LOG_LEVEL | default INFO; with WARNING no request is logged that is answered below 500 |
 
 The launcher (`make demo`, `make serve`) also reads these; without them it takes a free port.
@@ -267,6 +268,8 @@ SANDBOX_PSP_CREDENTIALS: dict[str, str] = {
     "api_key": SANDBOX_PSP_API_KEY,
     "webhook_secrets": environment.secrets("SANDBOX_PSP_WEBHOOK_SECRETS"),
 }
+# Watched for settlement reports, one folder for each PSP account (docs/settlement.md).
+REPORTS_FOLDER = os.environ.get("REPORTS_FOLDER", "").strip()
 # The internal stream (docs/stream.md): events stay in PostgreSQL, Redis holds the newest. An entry
 # takes about 2 kB. While the slowest group is STREAM_ENTRIES_MAX behind, the publisher waits.
 STREAM_REDIS_URL = os.environ.get("STREAM_REDIS_URL") or REDIS_URL

@@ -94,6 +94,13 @@ SWEEPS: Final = (
         why="each account's list is fetched every 5 minutes; a missing report is retried",
     ),
     Sweep(
+        name="import-watched-files",
+        task="reconciliation.tasks.import_watched_files",
+        every_seconds=60,
+        lease_seconds=_LEASE_SECONDS,
+        why="takes in reports that another program put into REPORTS_FOLDER",
+    ),
+    Sweep(
         name="read-settlement-reports",
         task="reconciliation.tasks.read_settlement_reports",
         every_seconds=30,

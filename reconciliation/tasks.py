@@ -7,13 +7,19 @@ from celery import shared_task
 from reconciliation.services.bank_statements import sweep as bank_sweep
 from reconciliation.services.expectations import watching
 from reconciliation.services.matching import sweep as line_sweep
-from reconciliation.services.reports import fetching, reading
+from reconciliation.services.reports import fetching, reading, watched_folder
 
 
 @shared_task
 def fetch_settlement_reports() -> int:
     """Fetch the lists of reports that are due, and each report that is not stored yet."""
     return fetching.fetch_due_reports()
+
+
+@shared_task
+def import_watched_files() -> int:
+    """Take in new settlement reports from the folders of PSP accounts."""
+    return watched_folder.import_watched_files()
 
 
 @shared_task

@@ -98,6 +98,7 @@ def _settlement() -> dict[str, Any]:
         _item("Bank accounts", "reconciliation", "savings", "bankaccount"),
         _item("Bank statement files", "reconciliation", "draft", "bankstatementfile"),
         _item("Report chunks", "reconciliation", "draft", "reportchunk"),
+        _item("Watched files", "reconciliation", "folder_open", "watchedfile"),
         _item("Staged lines", "reconciliation", "hourglass_empty", "stagedline"),
     )
 

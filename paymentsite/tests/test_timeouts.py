@@ -37,7 +37,7 @@ from psp_adapters import http
 from reconciliation.services.bank_statements import sweep as bank_sweep
 from reconciliation.services.expectations import watching
 from reconciliation.services.matching import sweep as line_sweep
-from reconciliation.services.reports import fetching, reading
+from reconciliation.services.reports import fetching, reading, watched_folder
 
 CLIENT_TIMEOUT_SECONDS = 40
 """What docs/operations.md publishes: a merchant's client waits at least this long."""
@@ -122,6 +122,7 @@ HELD = {
     "fetch-settlement-reports": Held(
         fetching.SWEEP_SECONDS, fetching.FETCH_DEADLINE_SECONDS + TAKE_IN_SECONDS
     ),
+    "import-watched-files": Held(watched_folder.SWEEP_SECONDS, TAKE_IN_SECONDS),
     "read-settlement-reports": Held(  # a batch is read and stored, spent lines are removed
         reading.SWEEP_SECONDS, PARSE_SECONDS + 2 * STATEMENT_SECONDS + reading.REMOVAL_SECONDS
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -19,7 +20,13 @@ from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
 from payments.models import PspAccount
-from reconciliation.models import ReportChunk, ReportFetch, SettlementReport, StagedLine
+from reconciliation.models import (
+    ReportChunk,
+    ReportFetch,
+    SettlementReport,
+    StagedLine,
+    WatchedFile,
+)
 from reconciliation.selectors import discrepancies_of
 from reconciliation.states import ReportStatus
 
@@ -197,3 +204,30 @@ class ReportFetchAdmin(ReadOnlyAdmin):
     @shown(description="report")
     def shown_name(self, fetch: ReportFetch) -> str:
         return str(fetch)
+
+
+@admin.register(WatchedFile)
+class WatchedFileAdmin(ReadOnlyAdmin):
+    """Files of the watched folders, and which report each is."""
+
+    list_display = ("name", "psp_account", "report", "next_attempt_at", "last_error")
+    list_select_related = ("psp_account", "report")
+    list_filter = (("psp_account", RelatedDropdownFilter),)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("name", "psp_account"),
+                    ("report", "found_at"),
+                    ("size_bytes", "modified"),
+                    ("failing_since", "next_attempt_at"),
+                    ("last_error",),
+                )
+            },
+        ),
+    )
+
+    @shown(description="changed last")
+    def modified(self, file: WatchedFile) -> str:
+        return display.time(datetime.fromtimestamp(file.modified_ns / 1e9, tz=UTC))

@@ -3,6 +3,7 @@
 from reconciliation.models.bank import BankAccount, BankLine, BankStatement, BankStatementFile
 from reconciliation.models.expectation import MissingSettlement, SettlementWatch
 from reconciliation.models.fetch import ReportFetch
+from reconciliation.models.folder import WatchedFile
 from reconciliation.models.line import SettlementLine, SettlementMatch
 from reconciliation.models.report import ReportChunk, SettlementReport, StagedLine
 
@@ -19,4 +20,5 @@ __all__ = [
     "SettlementReport",
     "SettlementWatch",
     "StagedLine",
+    "WatchedFile",
 ]

@@ -12,11 +12,17 @@ from django.core.management import CommandError, call_command
 from payments.models import Case
 from payments.services.cases.opening import close_case
 from payments.tests.support.shop import Shop, open_shop
-from reconciliation.models import SettlementReport
+from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services.matching.sweep import match_due_lines
 from reconciliation.services.reports.reading import read_due_reports
 from reconciliation.states import LineStatus
-from reconciliation.tests.support.settling import CHARGES, PlainReports, Settling, speak_plainly
+from reconciliation.tests.support.settling import (
+    CHARGES,
+    PlainReports,
+    Settling,
+    money_rows,
+    speak_plainly,
+)
 
 
 def output_of(**given: Any) -> str:
@@ -36,6 +42,40 @@ def test_fetch_matches_every_report_and_prints_the_result(settling: Settling) ->
     assert "everything is here, read and explained" in told
     assert "0 new reports" in output_of(fetch=True)
     assert settling.desk.dispute().status == "needs_response"
+
+
+def test_a_preview_says_what_a_file_would_change_and_writes_nothing(
+    plain: Settling, tmp_path: Path
+) -> None:
+    plain.read(CHARGES)
+    intent_id = plain.desk.pay(9_000)
+    [operation] = plain.shop.operations(intent_id)
+    before = money_rows(), SettlementReport.objects.count(), SettlementLine.objects.count()
+    file = tmp_path / "march.csv"
+    file.write_bytes(
+        b"l1 charge cap_1 1000 0\nl2 charge cap_2 2001 0\nl4 charge cap_4 500 20\n"
+        b"- monthly_fee x 0 100\n- monthly_fee x 0 100\n"
+        + f"l5 charge {operation.psp_id} 9100 0\nl4 charge cap_4 500 20\n".encode()
+    )
+    account = plain.shop.account.code
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("settlement_reports", stdout=out, preview=str(file), account=account)
+    told = out.getvalue()
+    assert "7 lines: 4 new, 3 known. Nothing was written." in told
+    assert "  charge: 2 lines, gross 96.00 USD, fee 0.20 USD" in told
+    assert "NO RULE KNOWS monthly_fee: 2 lines" in told
+    assert "KNOWN WITH OTHER CONTENT, which would not count: 1\n  line 2: charge 20.01 USD" in told
+    assert "ANOTHER AMOUNT THAN OURS, each a case: 1\n  line 6: charge 91.00 USD" in told
+    file.write_bytes(b"l1 charge cap_1 1000 0\ncut\n")
+    with pytest.raises(SystemExit):
+        call_command("settlement_reports", stdout=out, preview=str(file), account=account)
+    assert "NOT A WHOLE REPORT, no line of it would count: row 2 is cut" in out.getvalue()
+    file.write_bytes(b"l1 charge cap_1 1000 0\n")
+    assert "0 new, 1 known" in output_of(preview=str(file), account=account)
+    after = money_rows(), SettlementReport.objects.count(), SettlementLine.objects.count()
+    assert after == before
+    assert Case.objects.count() == 0
 
 
 @pytest.fixture

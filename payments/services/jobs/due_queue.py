@@ -126,15 +126,29 @@ class DueQueue(Generic[M]):
             row.pk: row for row in found.order_by("pk") if getattr(row, self._due) == fences[row.pk]
         }
 
-    def release(self, row: M) -> None:
-        """Make a leased row due again, for any worker, unless its lease has passed.
+    def lock_leased(self, rows: Sequence[M]) -> list[M]:
+        """Lock the rows whose lease is still the one under which they were taken, in order of the
+        key; returns them as they were taken, without reading them again."""
+        found = execute(
+            f"SELECT {self._pk}, {self._due} FROM {self._table} WHERE {self._pk} = ANY(%s) "
+            f"ORDER BY {self._pk} FOR UPDATE",
+            [[row.pk for row in rows]],
+        )
+        due = dict(found)
+        return [row for row in rows if due.get(row.pk) == getattr(row, self._due)]
 
-        It was not attempted, so its lease does not count as an attempt.
+    def release(self, rows: Sequence[M]) -> None:
+        """Make rows of one lease due again, for any worker, unless the lease has passed.
+
+        They were not attempted, so the lease does not count as an attempt.
         """
+        if not rows:
+            return
         ended: dict[str, Any] = {c: Now() for c in (self._due, self._lease_until) if c}
         if self._attempts:
             ended[self._attempts] = models.F(self._attempts) - 1
-        self.under_lease(row).update(**ended)
+        lease = {self._due: getattr(rows[0], self._due)}
+        self._rows.filter(pk__in=[row.pk for row in rows], **lease).update(**ended)
 
     def account_of(self, row: M) -> UUID | None:
         """The PSP account by which the row can be skipped, if the queue has one."""
@@ -246,9 +260,10 @@ def run_sweep(
                 # One of them may be the cause: handled one by one, it stops no other.
                 logger.exception("%s rows could not be handled together", len(rows))
                 failure = failure or error
+        skipped: list[M] = []
         for row in left:
             if size > 1 and not sweep.may_handle(row):
-                queue.release(row)
+                skipped.append(row)
                 continue
             handled = Handled.NOT_ASKED
             try:
@@ -257,6 +272,7 @@ def run_sweep(
                 logger.exception("%s %s could not be handled", row._meta.verbose_name, row.pk)
                 failure = failure or error
             sweep.note(row, handled)
+        queue.release(skipped)
     if failure is not None:
         raise failure
     return sweep.taken

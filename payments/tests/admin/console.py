@@ -40,6 +40,7 @@ from reconciliation.models import (
     SettlementLine,
     SettlementReport,
     StagedLine,
+    WatchedFile,
 )
 from reconciliation.services.expectations.watching import watch_settlements
 from reconciliation.tests.support.banking import Banking, camt
@@ -207,6 +208,14 @@ def settle(shop: Shop) -> None:
     entry = ("10.00", "from an unknown sender")
     banking.import_(camt(entry, closing="10.00", account=number), f"{number}.xml")
     _stage(report, settling.lines()[0])
+    WatchedFile.objects.create(
+        psp_account=report.psp_account,
+        name=report.name,
+        size_bytes=report.body_bytes,
+        modified_ns=1,
+        report=report,
+        found_at=report.received_at,
+    )
 
 
 def _stage(report: SettlementReport, said: SettlementLine) -> None:

@@ -158,6 +158,8 @@ def test_a_worker_whose_lease_has_passed_finds_the_row_no_longer_its_own(
         assert mine.attempts == 2
         assert list(queue.all_still_mine([slow])) == []
         assert list(queue.all_still_mine([quick])) == [row.pk]
+        assert queue.lock_leased([slow]) == []
+        assert queue.lock_leased([quick]) == [quick]
     assert (queue.under_lease(slow).count(), queue.under_lease(quick).count()) == (0, 1)
 
 

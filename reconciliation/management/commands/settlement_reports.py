@@ -17,6 +17,7 @@ from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.registry import BadCredentials
 from reconciliation.models import MissingSettlement, ReportFetch, SettlementLine, SettlementReport
 from reconciliation.services.expectations.remainder import Remainder, remainders_of
+from reconciliation.services.matching.preview import lines_of, preview_report
 from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import fetching
@@ -49,6 +50,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--fetch", action="store_true", help="ask PSPs now for what is new")
         parser.add_argument("--import", dest="file", default="", help="take in this file")
+        parser.add_argument(
+            "--preview",
+            default="",
+            metavar="FILE",
+            help="what this file would change; writes nothing",
+        )
         parser.add_argument("--account", default="", help="code of a PSP account")
         parser.add_argument(
             "--name", default="", help="the report's name (of a file: else its own)"
@@ -77,6 +84,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **given: Any) -> None:
         self._require_sense(given)
+        if given["preview"]:
+            self._preview(given)
+            return
         if given["fetch"]:
             fetching.make_due()
             self.stdout.write(f"{fetching.fetch_due_reports(fetching.BY_COMMAND)} new reports")
@@ -114,17 +124,27 @@ class Command(BaseCommand):
         try:
             with path.open("rb") as file:
                 stored = store_report(
-                    account=account_of(given["account"]),
+                    account=_account(given["account"]),
                     name=given["name"] or path.name,
                     file=file,
                     imported_by=given["by"].strip(),
                 )
-        except NoSuchAccount:
-            raise CommandError(f"no credentials of the account {given['account']}") from None
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
         name = stored.report.name
         self.stdout.write(f"{name} is stored" if stored.is_new else f"{name} is here already")
+
+    def _preview(self, given: dict[str, Any]) -> None:
+        """Exit 1 if an operator would be needed."""
+        try:
+            with Path(given["preview"]).open("rb") as file:
+                preview = preview_report(_account(given["account"]), file)
+        except (OSError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        for line in lines_of(preview):
+            self.stdout.write(line)
+        if preview.needs_an_operator:
+            sys.exit(1)
 
     def _read_again(self, account_code: str, name: str) -> None:
         rows = _of(SettlementReport.objects.filter(status=ReportStatus.UNREADABLE), account_code)
@@ -207,6 +227,13 @@ class Command(BaseCommand):
         for reason in why or ["everything is here, read and explained"]:
             self.stdout.write(reason)
         return not why
+
+
+def _account(code: str) -> PspAccount:
+    try:
+        return account_of(code)
+    except NoSuchAccount:
+        raise CommandError(f"no credentials of the account {code!r}: say --account") from None
 
 
 def _of(rows: QuerySet[Any], account_code: str) -> QuerySet[Any]:

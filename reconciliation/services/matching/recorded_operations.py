@@ -17,6 +17,11 @@ from reconciliation.services.matching.operation_lines import EFFECTS, SIGNS, is_
 from reconciliation.states import LineStatus
 
 _REFUNDS: Final = frozenset({LineKind.REFUND, LineKind.REFUND_FAILURE})
+_NEEDED: Final = (
+    *("intent", "psp_account", "psp_id", "kind", "capture_now", "status"),
+    *("amount_minor", "currency"),
+)
+"""Of an operation, to compare it and to book its line: a small part of its row."""
 _Name = tuple[UUID, str]
 """A PSP account, and the id of an operation there."""
 
@@ -55,6 +60,7 @@ def _operations_of(lines: Sequence[SettlementLine]) -> dict[tuple[_Name, bool], 
     rows = operations_named(
         accounts={line.psp_account_id for line in lines}, ids={line.psp_id for line in lines}
     )
+    rows = rows.only(*_NEEDED)
     moved = [row for row in rows if row.kind != K.AUTHORIZE or row.capture_now]
     return {((row.psp_account_id, row.psp_id), row.kind == K.REFUND): row for row in moved}
 
@@ -79,7 +85,8 @@ def _balances_of(lines: Sequence[SettlementLine]) -> dict[tuple[_Name, bool], in
         psp_id__in={line.psp_id for line in lines},
         kind__in=[kind.value for kind in EFFECTS],
     )
-    for line in rows.only("psp_account_id", "psp_id", "kind", "status"):
-        if line.pk in asked or line.status != LineStatus.DEAD:
-            balances[_name_of(line), line.kind in _REFUNDS] += EFFECTS[LineKind(line.kind)]
+    names = ("pk", "psp_account_id", "psp_id", "kind", "status")
+    for key, account_id, psp_id, kind, status in rows.values_list(*names):
+        if key in asked or status != LineStatus.DEAD:
+            balances[(account_id, psp_id), kind in _REFUNDS] += EFFECTS[kind]
     return balances

@@ -16,7 +16,7 @@ from typing import Final
 
 from django.db import transaction
 
-from ledger.database.statements import Batch
+from ledger.database.statements import execute, table_of
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.models import Case, Operation, PaymentIntent
@@ -47,22 +47,21 @@ from reconciliation.states import LineStatus
 logger = logging.getLogger(__name__)
 
 ACTOR: Final = "psp:settlement_report"
-SWEEP_LIMIT: Final = 1_000
+SWEEP_LIMIT: Final = 50_000
 SWEEP_SECONDS: Final = 5.0
-LINES_AT_ONCE: Final = 200
+LINES_AT_ONCE: Final = 1_000
 """Matched without the PSP in one transaction; what is left of them is matched under one lease."""
-_END_FIELDS: Final = (
-    "status",
-    "dispute_id",
-    "operation_id",
-    "accounted_at",
-    "next_attempt_at",
-    "last_error",
-    "discrepancy",
+_END: Final = (
+    f"UPDATE {table_of(SettlementLine)} l SET status = '{LineStatus.MATCHED}', accounted_at = %s, "
+    "next_attempt_at = NULL, last_error = '', discrepancy = '', operation_id = g.operation_id, "
+    "dispute_id = g.dispute_id "
+    "FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[]) AS g (id, operation_id, dispute_id) "
+    "WHERE l.id = g.id"
 )
 _OF_DISPUTES: Final = ", ".join(f"'{kind.value}'" for kind in sorted(DISPUTE_LINES))
 QUEUE: Final = DueQueue(
-    SettlementLine.objects.select_related("report", "psp_account"),
+    # Lines of one report share both.
+    SettlementLine.objects.prefetch_related("report", "psp_account"),
     due="next_attempt_at",
     lease=timedelta(seconds=60),
     attempts="attempts",
@@ -122,10 +121,9 @@ def _match_known(leased: list[SettlementLine]) -> list[SettlementLine]:
     known = known_operations(leased)
     now = now_utc()
     with transaction.atomic(durable=True):
-        settled = QUEUE.all_still_mine([each for each in leased if each.pk in known])
-        _book([(line, known[line.pk]) for line in settled.values()], now)
-        of_account = [each for each in leased if each.kind in ACCOUNT_LINES]
-        _book_of_account(list(QUEUE.all_still_mine(of_account).values()), now)
+        mine = QUEUE.lock_leased(leased)
+        _book([(line, known[line.pk]) for line in mine if line.pk in known], now)
+        _book_of_account([line for line in mine if line.kind in ACCOUNT_LINES], now)
     others = [each for each in leased if each.pk not in known and each.kind not in ACCOUNT_LINES]
     return sorted(others, key=lambda line: line.kind not in DISPUTE_LINES)
 
@@ -200,23 +198,19 @@ def _book(found: Sequence[tuple[SettlementLine, Operation]], now: datetime) -> N
     """Book the settlement of lines of charges and refunds, and match them to their operations."""
     _settle_what_was_given_up(line for line, _ in found)
     book_lines(found)
-    batch = Batch()
     for line, operation in found:
         line.match()
         line.operation_id = operation.id
-        _end(line, now, batch)
-    batch.execute()
+    _end([line for line, _ in found], now)
 
 
 def _book_of_account(lines: Sequence[SettlementLine], now: datetime) -> None:
     """Book lines of the account as a whole: they are what they say."""
     _settle_what_was_given_up(lines)
     book_account_lines(lines)
-    batch = Batch()
     for line in lines:
         line.match()
-        _end(line, now, batch)
-    batch.execute()
+    _end(lines, now)
 
 
 def _settle_what_was_given_up(lines: Iterable[SettlementLine]) -> None:
@@ -248,13 +242,13 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
     )
     line.match()
     line.dispute_id = matched.dispute_id
-    _end(line, now, Batch()).execute()
+    _end([line], now)
 
 
-def _end(line: SettlementLine, now: datetime, batch: Batch) -> Batch:
-    line.accounted_at, line.next_attempt_at = now, None
-    line.last_error, line.discrepancy = "", ""
-    return batch.update(line, _END_FIELDS)
+def _end(lines: Sequence[SettlementLine], now: datetime) -> None:
+    """Write that these lines are matched, by one statement: they are locked."""
+    columns = ([each.pk for each in lines], [each.operation_id for each in lines])
+    execute(_END, [now, *columns, [each.dispute_id for each in lines]])
 
 
 def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> None:

@@ -1,0 +1,1 @@
+"""The reconciliation of one large settlement report, measured stage by stage."""
