@@ -85,13 +85,23 @@ def _measure(
 def lines_of(figures: Mapping[str, Any]) -> list[str]:
     """The tables for people."""
     count = figures["lines"]
-    lines = [f"  {'stage':<24}{'s':>9}{'lines/s':>11}"]
-    for name, seconds in figures["seconds"].items():
-        lines.append(f"  {name:<24}{seconds:>9.1f}{count / max(seconds, 0.001):>11,.0f}")
-    whole = sum(figures["seconds"][name] for name in ("store", "read", "match and book"))
+    stages = figures["stages"]
+    lines = [
+        f"  {'stage':<20}{'s':>8}{'lines/s':>10}   processor s: {'Python':>8}{'PostgreSQL':>12}"
+    ]
+    for name, each in stages.items():
+        rate = count / max(each["seconds"], 0.001)
+        lines.append(
+            f"  {name:<20}{each['seconds']:>8.1f}{rate:>10,.0f}   {each['here']:>21.1f}"
+            f"{each['postgresql']:>12.1f}"
+        )
+    parts = [stages[name] for name in ("store", "read", "match and book")]
+    whole = sum(each["seconds"] for each in parts)
+    used = sum(each["here"] + each["postgresql"] for each in parts)
     lines += [
         f"  {count:,} lines, {figures['bytes'] / 2**20:,.1f} MiB: stored, read, matched and booked "
-        f"in {whole:,.1f} s, {count / whole:,.0f} lines/s",
+        f"in {whole:,.1f} s, {count / whole:,.0f} lines/s; {count / used:,.0f} for each second of "
+        "processor time",
         f"  peak memory {figures['peak_mib']:,.0f} MiB, {figures['peak_before_mib']:,.0f} before; "
         f"load {figures['load_before']:.1f} to {figures['load_after']:.1f}",
         "",

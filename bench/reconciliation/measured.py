@@ -15,10 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import django
 
+from bench.processor_time import seconds_of_line
 from bench.reconciliation.report_file import moved, write_report
 
 _WAITED_SECONDS_MOST: Final = 3_600.0
@@ -30,24 +32,24 @@ def measure(lines: int, seed: int) -> dict[str, Any]:
     from reconciliation.services.reports.reading import read_report, remove_spent_lines
 
     account = PspAccount.objects.get(code="sandbox")
-    seconds: dict[str, float] = {}
+    stages: dict[str, dict[str, float]] = {}
     before_mib = _peak_mib()
     with tempfile.TemporaryFile() as file:
         seeded = write_report(file, moved(account), lines=lines, seed=seed)
         size = file.tell()
-        with _timed(seconds, "store"):
+        with _timed(stages, "store"):
             report = _stored(file, account, "large.csv")
-        with _timed(seconds, "read"):
+        with _timed(stages, "read"):
             read_report(report.pk)
-        with _timed(seconds, "match and book"):
+        with _timed(stages, "match and book"):
             _match_all()
         file.seek(0)
-        with _timed(seconds, "second import"):
+        with _timed(stages, "second import"):
             again = _stored(file, account, "again.csv")
             read_report(again.pk)
     remove_spent_lines(seconds=60)
     again.refresh_from_db()
-    with _timed(seconds, "verify the lines"):
+    with _timed(stages, "verify the lines"):
         differences = _differences()
     figures = _confusion(seeded)
     holds = figures["false"] == 0 and differences == 0 and again.lines_new == 0
@@ -55,7 +57,7 @@ def measure(lines: int, seed: int) -> dict[str, Any]:
     return {
         "lines": lines,
         "bytes": size,
-        "seconds": seconds,
+        "stages": stages,
         "peak_before_mib": before_mib,
         "peak_mib": _peak_mib(),
         "differences": differences,
@@ -105,10 +107,22 @@ def _confusion(seeded: dict[str, str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    began = time.monotonic()
+def _timed(stages: dict[str, dict[str, float]], name: str) -> Iterator[None]:
+    """Note how long a stage takes, and the processor time of this process and of its backend."""
+    began, used, used_there = time.monotonic(), time.process_time(), _backend_seconds()
     yield
-    seconds[name] = time.monotonic() - began
+    stages[name] = {
+        "seconds": time.monotonic() - began,
+        "here": time.process_time() - used,
+        "postgresql": _backend_seconds() - used_there,
+    }
+
+
+def _backend_seconds() -> float:
+    from ledger.database.statements import execute
+
+    [(pid,)] = execute("SELECT pg_backend_pid()")
+    return seconds_of_line(Path(f"/proc/{pid}/stat").read_text())
 
 
 def _peak_mib() -> float:

@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 ACTOR: Final = "psp:settlement_report"
 SWEEP_LIMIT: Final = 50_000
 SWEEP_SECONDS: Final = 5.0
-LINES_AT_ONCE: Final = 1_000
+LINES_AT_ONCE: Final = 500
 """Matched without the PSP in one transaction; what is left of them is matched under one lease."""
 _END: Final = (
     f"UPDATE {table_of(SettlementLine)} l SET status = '{LineStatus.MATCHED}', accounted_at = %s, "
