@@ -20,20 +20,24 @@ class ClosingRule(TextChoices):
     LATE_LINE = "late_line", "The settlement line came and matched, or none is expected any more."
     REPORT_CAME = "report_came", "A settlement report came of an account that had none."
     LINE_MATCHED = "line_matched", "A settlement line that was given up was requeued and matched."
+    BANK_LINE_MATCHED = "bank_line_matched", "A bank line that was given up is a payout after all."
+    PAYOUT_ON_BANK = "payout_on_bank", "A payout came to the bank, or back before it got there."
+    STATEMENT_CAME = "statement_came", "A bank statement that was missing is here."
 
 
 def close_by_rule(
-    rule: ClosingRule, account: PspAccount, kind: CaseKind, subject: str, *, resolution: str
+    rule: ClosingRule, account: PspAccount | None, kind: CaseKind, subject: str, *, resolution: str
 ) -> bool:
     """Close the open case of this kind and subject in the caller's transaction, if there is one.
 
-    Leaves it open if the rule is switched off for the account. Returns whether it was closed.
+    Leaves it open if the rule is switched off for the account. Returns whether it was closed. What
+    is of no PSP account, such as a bank statement, has no switch.
     """
-    if rule in account.rules_off:
+    if account is not None and rule in account.rules_off:
         return False
     is_closed = close_open_case(kind, subject, actor=f"rule:{rule}", resolution=resolution)
     if is_closed:
-        CASES_CLOSED_BY_RULE.labels(account.code, rule.value).inc()
+        CASES_CLOSED_BY_RULE.labels(account.code if account else "", rule.value).inc()
     return is_closed
 
 

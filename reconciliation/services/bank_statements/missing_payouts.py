@@ -10,11 +10,11 @@ from django.db import transaction
 from ledger.database.statements import execute
 from payments.clock import now_utc
 from payments.models import Case
-from payments.services.cases.opening import case_about_bank, close_open_case, open_case
+from payments.services.cases.closing import ClosingRule, close_by_rule
+from payments.services.cases.opening import case_about_bank, open_case
 from payments.states import CaseKind, CaseStatus
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine
-from reconciliation.services.bank_statements.sequence import ACTOR
 
 PAYOUT_NOT_ON_BANK: Final = Discrepancy.PAYOUT_NOT_ON_BANK.value
 BUSINESS_DAYS: Final = 5
@@ -56,18 +56,20 @@ def update_cases_of_missing_payouts() -> int:
         known = set(cases.filter(subject__in=list(missing)).values_list("subject", flat=True))
         for subject in sorted(missing.keys() - known):
             open_case(_case_of(missing[subject], subject))
-        opened = cases.filter(
-            status=CaseStatus.OPEN, subject__startswith=f"{PAYOUT_NOT_ON_BANK} "
-        ).values_list("subject", flat=True)
-        if len(ids) < MISSING_MOST:
-            close_cases(set(opened) - set(missing), "It is on a bank statement, or came back.")
+        opened = cases.filter(status=CaseStatus.OPEN, subject__startswith=f"{PAYOUT_NOT_ON_BANK} ")
+        over = [
+            case for case in opened.select_related("psp_account") if case.subject not in missing
+        ]
+        for case in over if len(ids) < MISSING_MOST else ():
+            resolution = "It is on a bank statement, or came back."
+            close_by_rule(
+                ClosingRule.PAYOUT_ON_BANK,
+                case.psp_account,
+                CaseKind.BANK_DIFFERS,
+                case.subject,
+                resolution=resolution,
+            )
     return len(missing)
-
-
-def close_cases(subjects: set[str], resolution: str) -> None:
-    """Close what is open of these cases in the caller's transaction."""
-    for subject in sorted(subjects):
-        close_open_case(CaseKind.BANK_DIFFERS, subject, actor=ACTOR, resolution=resolution)
 
 
 def first_day_in_time(today: date) -> date:

@@ -11,12 +11,12 @@ from typing import Final
 from django.db.models import F
 
 from payments.models import Case
-from payments.services.cases.opening import case_about_bank, close_open_case, open_case
+from payments.services.cases.closing import ClosingRule, close_by_rule
+from payments.services.cases.opening import case_about_bank, open_case
 from payments.states import CaseKind, CaseStatus
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import BankAccount, BankStatement
 
-ACTOR: Final = "job:bank_statements"
 _GAP: Final = "FILE_GAP before statement"
 
 
@@ -80,7 +80,13 @@ def update_gap_cases(account: BankAccount) -> None:
     filled = set(opened.values_list("subject", flat=True)) - set(found)
     resolution = "The statement that was missing is here."
     for subject in sorted(filled):
-        close_open_case(CaseKind.BANK_DIFFERS, subject, actor=ACTOR, resolution=resolution)
+        close_by_rule(
+            ClosingRule.STATEMENT_CAME,
+            None,
+            CaseKind.BANK_DIFFERS,
+            subject,
+            resolution=resolution,
+        )
 
 
 def equal_lines_beside(statement: BankStatement) -> Counter[str]:

@@ -12,15 +12,16 @@ from ledger.database.statements import execute
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.models import Case
+from payments.services.cases.closing import ClosingRule, close_by_rule
 from payments.services.cases.opening import case_about_bank, open_case
 from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
+from payments.states import CaseKind
 from psp_adapters.contract.stored_text import clean_text
 from reconciliation.discrepancies import Discrepancy
-from reconciliation.models import BankLine
+from reconciliation.models import BankLine, SettlementLine
 from reconciliation.services.bank_statements.bookings import book_payout, book_to_suspense
 from reconciliation.services.bank_statements.missing_payouts import (
-    close_cases,
     subject_of,
     update_cases_of_missing_payouts,
 )
@@ -127,7 +128,19 @@ def _record(leased: BankLine, found: Found) -> None:
                 *("discrepancy", "last_error"),
             ]
         )
-        close_cases({name_of(line), subject_of(found.payout)}, "The bank line is the payout.")
+        _close_cases(line, found.payout)
+
+
+def _close_cases(line: BankLine, payout: SettlementLine) -> None:
+    closed = {
+        ClosingRule.BANK_LINE_MATCHED: name_of(line),
+        ClosingRule.PAYOUT_ON_BANK: subject_of(payout),
+    }
+    for rule, subject in closed.items():
+        resolution = "The bank line is the payout."
+        close_by_rule(
+            rule, payout.psp_account, CaseKind.BANK_DIFFERS, subject, resolution=resolution
+        )
 
 
 def _record_failure(line: BankLine, found: Found, now: datetime) -> None:

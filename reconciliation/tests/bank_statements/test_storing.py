@@ -70,7 +70,7 @@ def test_a_missing_statement_is_a_case_until_it_is_here(banking: Banking) -> Non
     assert open_cases() == []
     banking.import_(camt(opening="25.00", closing="25.00", number=5, day="2026-03-06"), "5.xml")
     assert open_cases() == ["FILE_GAP"]
-    assert Case.objects.get(status="closed").closed_by == "job:bank_statements"
+    assert Case.objects.get(status="closed").closed_by == "rule:statement_came"
 
 
 def test_a_name_or_a_statement_with_other_content_is_stored_and_a_case(banking: Banking) -> None:

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from ledger.database.statements import execute
 from ledger.models import LedgerTransaction
 from payments.clock import now_utc
-from payments.models import Case
+from payments.models import Case, PspAccount
 from payments.services.verification.rebuild import differences
 from payments.tests.verification.test_every_column import triggers_off
 from paymentsite.tests.fixtures.matrix import examples, orders
@@ -123,8 +123,13 @@ def test_a_payout_that_no_bank_line_shows_is_a_case_until_one_does(banking: Bank
     match_due_bank_lines()
     assert Case.objects.count() == 1
     banking.import_(camt(RECEIPT, closing="90.00"))
+    account = banking.settling.shop.account
+    PspAccount.objects.filter(pk=account.pk).update(rules_off=["payout_on_bank"])
     banking.match()
-    assert open_cases() == []
+    assert open_cases() == ["PAYOUT_NOT_ON_BANK"]
+    PspAccount.objects.filter(pk=account.pk).update(rules_off=[])
+    match_due_bank_lines()
+    assert Case.objects.get().closed_by == "rule:payout_on_bank"
 
 
 def test_a_statement_with_a_changed_digit_is_refused_or_explained_and_never_half_booked(
