@@ -23,6 +23,7 @@ from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.late_outcomes import balances, cases, falsely_closed, sweep_reversals
 from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, body_of, open_shop
+from paymentsite.tests.fixtures.matrix import examples
 from psp_adapters.contract.operations import Outcome
 
 
@@ -252,7 +253,8 @@ def test_a_refund_of_unknown_outcome_counts_as_a_refund(desk: Desk, settings: An
 
 
 @pytest.mark.parametrize("policy", ["block", "flag"])
-@pytest.mark.parametrize("attempt", range(4))
+@pytest.mark.matrix(most=4)
+@pytest.mark.parametrize("attempt", range(examples(2, whole=4)))
 def test_a_refund_and_a_concurrent_dispute_never_both_succeed_without_a_case(
     shop: Shop, policy: str, attempt: int
 ) -> None:

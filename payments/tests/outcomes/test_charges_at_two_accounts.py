@@ -44,6 +44,7 @@ def give_back(shop: Shop, *, until_none: int = 3) -> None:
         shop.settle()
 
 
+@pytest.mark.matrix(most=5)
 @pytest.mark.parametrize("manual", [False, True])
 @pytest.mark.parametrize("late_first", [True, False])
 @pytest.mark.parametrize("false_end", [Outcome.DECLINED, Outcome.NOT_SENT])

@@ -77,6 +77,7 @@ def notify(face: MollieFace, *, body: str = "", query: str | None = None) -> int
     return Client().post(path, data=sent, content_type=form).status_code
 
 
+@pytest.mark.matrix(most=5)
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("name", MOVES)
 def test_recovery_resolves_a_lost_answer_of_mollie(
