@@ -18,7 +18,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from ledger.database.statements import execute, insert_absent
 from ledger.selectors import accounts_of
@@ -31,11 +31,12 @@ from payments.services.cases.opening import (
     case_about_operation,
     open_case,
 )
+from payments.services.jobs.backoff import GIVE_UP_AFTER
 from payments.services.psp_gateway.terms import settlement_calendar_of
 from payments.states import CaseKind
 from psp_adapters.contract.settlement_calendar import Due, SettlementCalendar
 from reconciliation.discrepancies import Discrepancy
-from reconciliation.models import MissingSettlement, SettlementReport, SettlementWatch
+from reconciliation.models import MissingSettlement, ReportFetch, SettlementReport, SettlementWatch
 from reconciliation.services.expectations.open_items import (
     CODES,
     Moved,
@@ -50,7 +51,8 @@ logger = logging.getLogger(__name__)
 _SIGNS: Final = {"refund": -1, "capture": 1, "authorize": 1}
 """Of the change of our balance with the PSP, by the kind of an operation."""
 SWEEP_SECONDS: Final = 5.0
-ENTRIES_AT_ONCE: Final = 1_000
+ENTRIES_AT_ONCE: Final = 500
+"""If all of them are missing, their cases are opened within the time of a transaction."""
 CHECKED_AT_ONCE: Final = 1_000
 UNDER_WAY_MOST: Final = timedelta(minutes=1)
 """No transaction that posts lives so long: what is due is committed."""
@@ -91,16 +93,24 @@ def watch_settlements(*, now: datetime | None = None) -> int:
     opened = 0
     for account in PspAccount.objects.exclude(pk__in=list(waiting)).order_by("code"):
         calendar = settlement_calendar_of(account)
-        if calendar.watched and not _is_being_read(account):
+        if calendar.watched and not _waits_for_a_report(account, moment):
             watch = _Watch(account, calendar, calendar.due(moment - UNDER_WAY_MOST), moment, end)
             _look_through(watch)
             opened += watch.opened
     return closed + opened
 
 
-def _is_being_read(account: PspAccount) -> bool:
-    stored = SettlementReport.objects.filter(psp_account=account, status=ReportStatus.STORED)
-    return stored.exists()
+def _waits_for_a_report(account: PspAccount, now: datetime) -> bool:
+    """Whether a report is being read; or is listed and not here, or not readable, for some days.
+
+    Its own case says so then. What is in it is not missing.
+    """
+    since = now - GIVE_UP_AFTER
+    reports = SettlementReport.objects.filter(psp_account=account).exclude(status=ReportStatus.READ)
+    if reports.filter(Q(status=ReportStatus.STORED) | Q(received_at__gt=since)).exists():
+        return True
+    listed = ReportFetch.objects.filter(psp_account=account, report__isnull=True).exclude(name="")
+    return listed.filter(added_at__gt=since).exists()
 
 
 def _look_through(watch: _Watch) -> None:

@@ -18,7 +18,7 @@ from payments.services.cases.opening import close_case
 from payments.tests.support.shop import Shop
 from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.discrepancies import Discrepancy
-from reconciliation.models import MissingSettlement, SettlementWatch
+from reconciliation.models import MissingSettlement, ReportFetch, SettlementWatch
 from reconciliation.services.expectations import open_items
 from reconciliation.services.expectations.watching import watch_settlements
 from reconciliation.services.matching.sweep import match_due_lines
@@ -204,3 +204,36 @@ def test_a_rule_that_is_switched_off_for_an_account_leaves_its_cases_open(
     assert [case.subject for case in open_cases()] == [operation.public_id]
     with pytest.raises(IntegrityError, match="psp_account_rules_off"), transaction.atomic():
         PspAccount.objects.update(rules_off=["late_lines"])
+
+
+def test_an_account_with_a_listed_report_that_is_not_here_is_judged_after_some_days(
+    plain: Settling, owner_cursor: Any
+) -> None:
+    operation = paid(plain)
+    let_days_pass(owner_cursor)
+    settle(plain, "l1 payout po_1 -1 0")
+    unreadable = plain.read(b"cut", "unreadable.csv")
+    listed = ReportFetch.objects.create(
+        psp_account=plain.shop.account,
+        name="listed.csv",
+        next_attempt_at=now_utc(),
+        added_at=now_utc(),
+    )
+    assert watch_settlements() == 0
+    with triggers_off(owner_cursor, "reconciliation_settlement_report"):
+        owner_cursor.execute(
+            "UPDATE reconciliation_settlement_report SET received_at = now() - interval '9 days' "
+            "WHERE id = %s",
+            [unreadable.pk],
+        )
+    assert watch_settlements() == 0
+    with triggers_off(owner_cursor, "reconciliation_report_fetch"):
+        owner_cursor.execute(
+            "UPDATE reconciliation_report_fetch SET added_at = now() - interval '9 days' "
+            "WHERE id = %s",
+            [listed.pk],
+        )
+    assert watch_settlements() == 1
+    assert [case.subject for case in open_cases() if case.kind == "not_settled"] == [
+        operation.public_id
+    ]
