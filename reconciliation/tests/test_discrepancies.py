@@ -19,6 +19,7 @@ from ledger.services import post
 from payments.models import Case, Operation
 from payments.services.cases.opening import case_about_account, open_case
 from payments.states import CaseKind
+from paymentsite.launcher.state import PROJECT
 from reconciliation.discrepancies import ADVICE, OF_LINES, Discrepancy
 from reconciliation.models import SettlementLine
 from reconciliation.selectors import discrepancies_of, unmatched_lines
@@ -147,3 +148,23 @@ def test_postgresql_has_the_same_list_for_cases(settling: Settling) -> None:
 
 def test_every_code_says_what_an_operator_does() -> None:
     assert set(ADVICE) == set(Discrepancy)
+
+
+def test_each_code_of_a_file_is_found_once(plain: Settling) -> None:
+    plain.read(b"cut", "cut.csv")
+    plain.read(b"l1 payout po_1 -1 0", "changed.csv")
+    assert not Case.objects.exclude(discrepancy=D.FILE_UNREADABLE).exists()
+    plain.read(b"l2 payout po_2 -1 0", "changed.csv")
+    plain.read(b"l2 payout po_2 -2 0", "another.csv")
+    found = Counter(Case.objects.values_list("discrepancy", flat=True))
+    assert found == {D.FILE_UNREADABLE: 1, D.FILE_CHANGED: 2}
+
+
+def test_every_code_is_found_by_a_part_of_the_product() -> None:
+    folder = PROJECT / "reconciliation"
+    code = "\n".join(
+        path.read_text()
+        for path in folder.rglob("*.py")
+        if "tests" not in path.parts and path.name != "discrepancies.py"
+    )
+    assert {each for each in Discrepancy if f"Discrepancy.{each.name}" not in code} == set()

@@ -143,6 +143,10 @@ def test_the_payments_of_the_demo_day_add_up(
     assert told.count(" on its way to the bank 0") == told.count(" on its way to the bank ") > 0
     assert told.count(", proven") >= 4
     assert "!!" not in told
+    remainders = [line.split()[1:] for line in told.splitlines() if "UNEXPLAINED" in line]
+    assert {currency: float(amount) for amount, currency in remainders} == dict.fromkeys(
+        ("EUR", "JPY", "KWD", "USD"), 0.0
+    )
     for currency in ("USD", "EUR", "JPY", "KWD"):
         assert f"{currency} captured" in told
 

@@ -90,14 +90,22 @@ def watch_settlements(*, now: datetime | None = None) -> int:
     waiting: dict[UUID, int] = dict(execute(_WAITING, [WAITING_MOST]))
     if sum(waiting.values()) >= WAITING_MOST:
         return closed
-    opened = 0
-    for account in PspAccount.objects.exclude(pk__in=list(waiting)).order_by("code"):
+    accounts = PspAccount.objects.exclude(pk__in=list(waiting)).order_by("code")
+    return closed + sum(_watch_account(account, moment, end) for account in accounts)
+
+
+def _watch_account(account: PspAccount, now: datetime, end: float) -> int:
+    """How many cases were opened; what is wrong with one account delays no other."""
+    try:
         calendar = settlement_calendar_of(account)
-        if calendar.watched and not _waits_for_a_report(account, moment):
-            watch = _Watch(account, calendar, calendar.due(moment - UNDER_WAY_MOST), moment, end)
-            _look_through(watch)
-            opened += watch.opened
-    return closed + opened
+        if not calendar.watched or _waits_for_a_report(account, now):
+            return 0
+        watch = _Watch(account, calendar, calendar.due(now - UNDER_WAY_MOST), now, end)
+        _look_through(watch)
+    except Exception:
+        logger.exception("alert: the settlement of %s could not be watched", account.code)
+        return 0
+    return watch.opened
 
 
 def _waits_for_a_report(account: PspAccount, now: datetime) -> bool:

@@ -15,7 +15,8 @@ from ledger.database.statements import execute
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspAccount
 from payments.services.cases.opening import close_case
-from payments.tests.support.shop import Shop
+from payments.tests.support.factories import move_to_psp
+from payments.tests.support.shop import Shop, open_shop
 from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import MissingSettlement, ReportFetch, SettlementWatch
@@ -237,3 +238,14 @@ def test_an_account_with_a_listed_report_that_is_not_here_is_judged_after_some_d
     assert [case.subject for case in open_cases() if case.kind == "not_settled"] == [
         operation.public_id
     ]
+
+
+def test_an_account_that_cannot_be_judged_delays_no_other(
+    plain: Settling, owner_cursor: Any
+) -> None:
+    broken = open_shop(plain.shop.psp).account
+    move_to_psp(broken, "no-such-psp")
+    paid(plain)
+    let_days_pass(owner_cursor)
+    settle(plain, "l1 payout po_1 -1 0")
+    assert watch_settlements() == 1

@@ -149,6 +149,7 @@ def test_a_report_that_cannot_be_fetched_delays_no_later_one_and_stays_due(
     [case] = Case.objects.all()
     assert first in case.summary
     assert "has not come since" in case.summary
+    assert case.discrepancy == "FILE_GAP"
     settling.shop.psp.heal()
     assert settling.fetch() == 1
     assert [report.name for report in settling.take_in()] == [second, first]
