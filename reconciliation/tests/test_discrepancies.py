@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections import Counter
+from pathlib import Path
 
 import psycopg
 import pytest
 from django.db import IntegrityError, transaction
 
+import reconciliation
 from ledger import settlement_rules as rules
 from ledger.database.statements import execute
 from ledger.exceptions import AlreadyPosted
@@ -19,7 +21,6 @@ from ledger.services import post
 from payments.models import Case, Operation
 from payments.services.cases.opening import case_about_account, open_case
 from payments.states import CaseKind
-from paymentsite.launcher.state import PROJECT
 from reconciliation.discrepancies import ADVICE, OF_LINES, Discrepancy
 from reconciliation.models import SettlementLine
 from reconciliation.selectors import discrepancies_of, unmatched_lines
@@ -161,7 +162,7 @@ def test_each_code_of_a_file_is_found_once(plain: Settling) -> None:
 
 
 def test_every_code_is_found_by_a_part_of_the_product() -> None:
-    folder = PROJECT / "reconciliation"
+    folder = Path(reconciliation.__file__).parent
     code = "\n".join(
         path.read_text()
         for path in folder.rglob("*.py")
