@@ -187,5 +187,6 @@ def test_an_id_of_the_psp_that_looks_like_a_card_number_is_none(
     settling: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speak_plainly(settling.shop, monkeypatch)
-    settling.read(CHARGES + b"l9 charge 4242424242424242 1 0\n")
+    settling.read(CHARGES + b"l8 charge cap_4111111111111111 1 0\nl9 charge 4242424242424242 1 0\n")
     assert settling.lines(psp_id="4242424242424242")
+    assert settling.lines(psp_id="cap_4111111111111111")
