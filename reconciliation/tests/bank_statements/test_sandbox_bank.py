@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from payments.clock import now_utc
 from payments.models import PaymentIntent
 from payments.tests.support.shop import uuid_of
 from reconciliation.models import BankLine
@@ -29,7 +30,7 @@ def test_what_the_sandbox_psp_pays_out_and_reverses_is_on_its_banks_statements(
     _import(settling, statement)
     settling.close()
     settling.take_in()
-    BankLine.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=FIRST_DAY)
+    BankLine.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=now_utc())
     match_due_bank_lines()
     lines = BankLine.objects.order_by("id")
     assert [line.amount_minor for line in lines] == [9_000, 1_234, -500]
