@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                                         1110,
                                         1120,
                                         1130,
+                                        1200,
                                         1300,
                                         1990,
                                         2100,

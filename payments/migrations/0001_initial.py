@@ -130,6 +130,26 @@ class Migration(migrations.Migration):
                         help_text="Days from a capture until its money counts as available to the merchant.",
                     ),
                 ),
+                (
+                    "settlement_calendar",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="When a charge or refund is in a settlement report: country, time_zone, "
+                        "cutoff, business_days; watched false: never expected. What is not named is as its "
+                        "PSP usually is.",
+                    ),
+                ),
+                (
+                    "rules_off",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=32),
+                        blank=True,
+                        default=list,
+                        help_text="Rules that close none of its cases, such as late_line; an operator does.",
+                        size=None,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
@@ -727,6 +747,10 @@ class Migration(migrations.Migration):
                 ("amount_minor", models.BigIntegerField(blank=True, null=True)),
                 ("currency", models.CharField(blank=True, max_length=3)),
                 ("summary", models.CharField(max_length=500)),
+                (
+                    "discrepancy",
+                    models.CharField(blank=True, db_default="", default="", max_length=32),
+                ),
                 ("opened_at", models.DateTimeField()),
                 ("closed_at", models.DateTimeField(blank=True, null=True)),
                 ("closed_by", models.CharField(blank=True, max_length=200)),

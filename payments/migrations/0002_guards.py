@@ -12,6 +12,7 @@ from django.db import migrations
 from ledger.database.guards import append_only, permanent_columns, run_sql_file, state_machine
 from payments import states
 from payments.models.mandate import MANDATE_INITIAL, MANDATE_TRANSITIONS, METHODS_WITH_MANDATE
+from payments.services.cases.closing import ClosingRule
 
 
 def _statuses(statuses: Collection[str]) -> str:
@@ -107,7 +108,7 @@ class Migration(migrations.Migration):
         permanent_columns(
             "payments_case",
             "id merchant_id livemode psp_account_id kind subject intent_id operation_id "
-            "amount_minor currency summary opened_at",
+            "amount_minor currency summary discrepancy opened_at",
         ),
         permanent_columns(
             "payments_webhook_endpoint", "id merchant_id livemode api_version created_at"
@@ -179,6 +180,12 @@ class Migration(migrations.Migration):
         run_sql_file("payments", "revoked_keys_stay_revoked"),
         run_sql_file("payments", "merchants_use_accounts_of_the_mode"),
         run_sql_file("payments", "psp_accounts_have_terms"),
+        run_sql_file("payments", "settlement_calendars_have_a_form"),
+        run_sql_file(
+            "payments",
+            "rules_off_are_rules",
+            rules=", ".join(f"'{rule}'" for rule in ClosingRule.values),
+        ),
         run_sql_file("payments", "routing_rules_have_a_form"),
         run_sql_file("payments", "alternatives_are_tokens"),
         run_sql_file("payments", "metadata_terms"),
