@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.credentials import CredentialField, CredentialsRefused, complete
 from psp_adapters.contract.stored_notifications import StoredNotifications
 
 
-class _AdapterClass(Protocol):
-    capabilities: Capabilities
-    credential_fields: tuple[CredentialField, ...]
+class _ReadsNotifications(Protocol):
+    """The class of an adapter whose look-ups are answered from stored notifications."""
 
     def from_credentials(
-        self, credentials: Mapping[str, str], *, livemode: bool, **given: object
+        self, credentials: Mapping[str, str], *, livemode: bool, stored: StoredNotifications
     ) -> PspAdapter: ...
 
 
@@ -52,14 +51,14 @@ def new_adapter(
     missing or unknown, or belongs to the other mode.
     """
     adapter_class = _adapter_class(psp)
-    given: dict[str, object] = {}
-    if adapter_class.capabilities.states_results_by_notification:
-        if stored is None:
-            raise ValueError(f"{psp}: its look-ups need the account's stored notifications")
-        given = {"stored": stored}
     try:
         found = complete(adapter_class.credential_fields, credentials)
-        return adapter_class.from_credentials(found, livemode=livemode, **given)
+        if not adapter_class.capabilities.states_results_by_notification:
+            return adapter_class.from_credentials(found, livemode=livemode)
+        if stored is None:
+            raise ValueError(f"{psp}: its look-ups need the account's stored notifications")
+        reading = cast("_ReadsNotifications", adapter_class)
+        return reading.from_credentials(found, livemode=livemode, stored=stored)
     except CredentialsRefused as refused:
         raise BadCredentials(f"{psp}: {refused}") from None
 
@@ -81,9 +80,9 @@ def field_drivers() -> dict[str, bytes]:
     return {psp: path.read_bytes() for psp, path in found.items() if path.is_file()}
 
 
-def _adapter_class(psp: str) -> _AdapterClass:
+def _adapter_class(psp: str) -> type[PspAdapter]:
     if psp not in _ADAPTERS:
         raise UnknownPsp(psp)
     module, _, name = _ADAPTERS[psp].partition(":")
-    found: _AdapterClass = getattr(importlib.import_module(module), name)
+    found: type[PspAdapter] = getattr(importlib.import_module(module), name)
     return found

@@ -131,9 +131,15 @@ class AdyenAdapter(PspAdapter):
 
     @classmethod
     def from_credentials(
-        cls, credentials: Mapping[str, str], *, livemode: bool, stored: StoredNotifications
+        cls,
+        credentials: Mapping[str, str],
+        *,
+        livemode: bool,
+        stored: StoredNotifications | None = None,
     ) -> AdyenAdapter:
         """Raises CredentialsRefused, also for an address of the other mode."""
+        if stored is None:
+            raise ValueError("look-ups need the account's stored notifications")
         made = cls(
             api_key=credentials["api_key"],
             merchant_account=credentials["merchant_account"],

@@ -5,6 +5,7 @@ What may not live here: the name or the vocabulary of any PSP.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -129,6 +130,18 @@ class PspAdapter(Protocol):
     domain_association: str = ""
     """What a wallet asks the host of the checkout page to serve, so that the page may offer it."""
 
+    @classmethod
+    @abstractmethod
+    def from_credentials(cls, credentials: Mapping[str, str], *, livemode: bool) -> PspAdapter:
+        """Make the adapter of an account: every field is given, with its default if need be.
+
+        No call is made. An adapter with `states_results_by_notification` also takes `stored`, which
+        its look-ups read. Raises CredentialsRefused for what cannot be used, such as a key of the
+        other mode.
+        """
+        ...
+
+    @abstractmethod
     def check_credentials(self, *, deadline_seconds: float) -> tuple[CredentialFault, ...]:
         """Find out by reads, which change nothing at the PSP, what is wrong with the credentials.
 
@@ -136,6 +149,7 @@ class PspAdapter(Protocol):
         """
         ...
 
+    @abstractmethod
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
 
     def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
@@ -146,12 +160,16 @@ class PspAdapter(Protocol):
             message="The payment provider cannot increase a hold.",
         )
 
+    @abstractmethod
     def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
 
+    @abstractmethod
     def void(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
 
+    @abstractmethod
     def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
 
+    @abstractmethod
     def look_up(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
         """Look up one operation. Returns None if the PSP does not know it (yet).
 
@@ -159,6 +177,7 @@ class PspAdapter(Protocol):
         """
         ...
 
+    @abstractmethod
     def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
         """Look up a payment with all its operations. Returns None if the PSP does not know it.
 
@@ -179,6 +198,7 @@ class PspAdapter(Protocol):
             raise PspUnavailable("this provider cannot forbid an operation")
         return found
 
+    @abstractmethod
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Look up a token. Raises UnknownToken, CardDataRefused or PspUnavailable."""
         ...
@@ -272,6 +292,7 @@ class PspAdapter(Protocol):
         """
         raise ReportUnreadable("files of this provider are not read")
 
+    @abstractmethod
     def read_notifications(
         self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
     ) -> tuple[Notification, ...]:
@@ -282,4 +303,9 @@ class PspAdapter(Protocol):
         an address that we named to it. Raises NotificationRefused, and nothing else, if any part of
         the request is not such a notification: all of it is refused then.
         """
+        ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections that are kept open; the next call opens new ones."""
         ...

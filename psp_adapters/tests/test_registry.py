@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.credentials import split_secrets
 from psp_adapters.contract.operations import REQUEST_REFUSED, Outcome
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest
@@ -109,3 +110,11 @@ def test_an_sdk_is_loaded_only_for_an_account_that_names_it() -> None:
 def test_the_registry_refuses_unknown_psps() -> None:
     with pytest.raises(UnknownPsp):
         new_adapter("unknown", {}, livemode=False)
+
+
+@pytest.mark.parametrize("left_out", ["from_credentials", "close", "read_notifications"])
+def test_an_adapter_that_lacks_a_part_of_the_contract_cannot_be_made(left_out: str) -> None:
+    parts = {left_out: getattr(PspAdapter, left_out)}
+    lacking = type("Lacking", (AcornAdapter,), parts)
+    with pytest.raises(TypeError, match=left_out):
+        lacking(base_url=ADDRESS, api_key="acorn_test_1", shop="shop")
