@@ -1,4 +1,4 @@
-"""Routing: the rules in their order, and why each charge went to its account."""
+"""Routing: the rules in their order, and why each charge or setup went to its account."""
 
 from __future__ import annotations
 
@@ -74,17 +74,23 @@ class RoutingRuleAdmin(SearchByPublicId, WithHistory):
 
 @admin.register(RoutingDecision)
 class RoutingDecisionAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Charges without a decision went to the merchant's own account, by no rule."""
+    """Charges and setups without a decision went to the merchant's own account, by no rule."""
 
-    list_display = ("__str__", "payment", "shown_charge", "psp_account", "shown_rule", "created")
+    list_display = (
+        *("__str__", "payment", "shown_charge", "setup", "psp_account", "shown_rule", "created"),
+    )
     list_select_related = ("psp_account",)
     list_filter = (one_of("reason", RoutingReason), ("created_at", CreatedFilter), "livemode")
-    search_help_text = "pi_…"
-    id_paths = {public_ids.PAYMENT_INTENT: "intent_id"}
+    search_help_text = "pi_… seti_…"
+    id_paths = {
+        public_ids.PAYMENT_INTENT: "intent_id",
+        public_ids.SETUP_INTENT: "setup_intent_id",
+    }
     fieldsets = (
         group(
             None,
             ("payment", "shown_charge"),
+            ("setup", "shown_attempt"),
             ("merchant", "mode"),
             ("psp_account", "shown_reason"),
             ("shown_rule", "created_at"),
@@ -93,6 +99,8 @@ class RoutingDecisionAdmin(SearchByPublicId, ReadOnlyAdmin):
     )
     payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
     shown_charge = linked("charge", public_ids.CHARGE, "charge_id")
+    setup = linked("setup intent", public_ids.SETUP_INTENT, "setup_intent_id")
+    shown_attempt = linked("setup attempt", public_ids.SETUP_ATTEMPT, "setup_attempt_id")
     shown_reason = column("reason", "reason", display.in_words)
     shown_candidates = column("accounts", "candidates", _shown_candidates)
 

@@ -99,6 +99,8 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """A charge without the customer: the PSP is told that the merchant begins it."""
     network_transaction_id = models.CharField(max_length=128, blank=True, default="", db_default="")
     """What the PSP is told of the customer's earlier agreement."""
+    network_charge_id = models.CharField(max_length=128, blank=True, default="", db_default="")
+    """A card charge's own id at the card network, where the PSP states it."""
     mandate_id = models.UUIDField(null=True, blank=True)
     """A charge's mandate, by which the customer's account is debited; the PSP is told its id."""
     return_url = models.CharField(max_length=2048, blank=True)

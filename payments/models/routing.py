@@ -10,6 +10,7 @@ from payments import public_ids
 from payments.models.merchant import Merchant, MerchantOwned, PspAccount
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
+from payments.models.setup_intent import SetupAttempt, SetupIntent
 
 
 class RoutingReason(StrEnum):
@@ -80,7 +81,10 @@ class RoutingRule(models.Model):
 
 
 class RoutingDecision(MerchantOwned):
-    """Why a charge went to its account. A charge without one: the merchant's account, no rule."""
+    """Why a charge or a setup went to its account.
+
+    One without a decision went to the merchant's own account, by no rule.
+    """
 
     application_rights = ("select", "insert")
 
@@ -90,6 +94,8 @@ class RoutingDecision(MerchantOwned):
         on_delete=models.PROTECT,
         db_constraint=False,
         db_index=False,
+        null=True,
+        blank=True,
         related_name="routing_decisions",
     )
     charge = models.ForeignKey(
@@ -102,8 +108,28 @@ class RoutingDecision(MerchantOwned):
         related_name="+",
     )
     """The charge that was written with it; empty if none was to be made."""
+    setup_intent = models.ForeignKey(
+        SetupIntent,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        blank=True,
+        related_name="routing_decisions",
+    )
+    """The setup that it is about, if it is about no payment."""
+    setup_attempt = models.ForeignKey(
+        SetupAttempt,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    """The attempt that was written with it; empty if none was to be made."""
     sequence = models.PositiveSmallIntegerField()
-    """Counts the decisions of a payment from 1."""
+    """Counts the decisions of a payment or a setup from 1."""
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )
@@ -121,6 +147,18 @@ class RoutingDecision(MerchantOwned):
         constraints = [
             models.UniqueConstraint(
                 fields=["intent", "sequence"], name="one_routing_decision_per_sequence"
+            ),
+            models.UniqueConstraint(
+                fields=["setup_intent", "sequence"],
+                name="one_setup_decision_per_sequence",
+                condition=models.Q(setup_intent__isnull=False),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    intent__isnull=False, setup_intent__isnull=True, setup_attempt__isnull=True
+                )
+                | models.Q(intent__isnull=True, charge__isnull=True, setup_intent__isnull=False),
+                name="routing_decision_is_about_one",
             ),
             models.CheckConstraint(
                 condition=models.Q(reason__in=sorted(each.value for each in RoutingReason)),

@@ -206,6 +206,7 @@ def _method_details(
     if details is None or "card" not in details:
         return details
     card = details["card"]
+    card["network_transaction_id"] = operation.network_charge_id or None
     card["overcapture"]["maximum_amount_capturable"] = amount_minor
     if held_for is None or held_for.status not in _STILL_HELD:
         return details

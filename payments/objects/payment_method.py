@@ -181,7 +181,12 @@ CHARGED_CARD: Final = {
         sample=example_id(public_ids.MANDATE),
         nullable=True,
     ),
-    **always_null("amount_authorized", "installments", "network_transaction_id"),
+    "network_transaction_id": text(
+        "The charge's own id at the card network; null where the PSP does not state it.",
+        sample="snt_…",
+        nullable=True,
+    ),
+    **always_null("amount_authorized", "installments"),
     **always_null("regulated_status", "three_d_secure", "wallet"),
 }
 CHARGED_METHOD: Final = record(

@@ -1,5 +1,5 @@
 -- A setup attempt goes to the PSP account of its payment method: no other knows the token. The setup
--- intent moves to another account only while no attempt of it is open or has succeeded. `_attempt` in services/commands/setup_intents.py
+-- intent moves to another account only while no attempt of it is open or has succeeded. `new_attempt` in services/commands/setups/attempts.py
 -- says the same in Python.
 
 CREATE FUNCTION payments_setup_attempt_fits_account() RETURNS trigger LANGUAGE plpgsql

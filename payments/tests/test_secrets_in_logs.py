@@ -57,7 +57,7 @@ def test_no_other_module_makes_secrets() -> None:
         "payments/services/checkout/sessions.py",
         "payments/services/commands/create_and_confirm.py",
         "payments/services/commands/merchants.py",
-        "payments/services/commands/setup_intents.py",
+        "payments/services/commands/setups/intents.py",
         "payments/services/merchant_webhooks/secrets.py",
         "payments/management/commands/staff.py",  # passwords: printed once, never logged
         "paymentsite/launcher/state.py",  # of the embedded servers: kept in one private file

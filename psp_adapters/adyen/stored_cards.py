@@ -96,6 +96,7 @@ def setup_result(result: PspResult) -> SetupResult:
         code=vocabulary.SETUP_CODES.get(result.code, result.code),
         decline_code=result.decline_code,
         message=result.message,
+        elsewhere=result.elsewhere,
         redirect_url=result.redirect_url,
         retry_after_seconds=result.retry_after_seconds,
         detail=result.detail,

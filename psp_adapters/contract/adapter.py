@@ -68,8 +68,11 @@ class Capabilities:
 
     Each with what `PspRequest.token` is then."""
     reusable_method_types: frozenset[str] = frozenset()
-    """Those of them that it sets up for later payments, alone or with a first payment; it returns
-    the network's id of that, and takes it with later charges. None: it sets up nothing."""
+    """Those of them that it sets up for later payments, alone or with a first payment. None: it
+    sets up nothing."""
+    takes_network_transaction_id: bool = False
+    """Whether a later charge names the network's id of the customer's agreement. A PSP that keeps
+    methods itself keeps this id with them, and takes none."""
     keeps_with_payment_only: bool = False
     """Whether it keeps a method only together with a first payment, so that setups are refused."""
     releases_methods: bool = False

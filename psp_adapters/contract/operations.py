@@ -109,7 +109,8 @@ class PspRequest:
     off_session: bool = False
     """AUTHORIZE only: the customer is not there; the merchant charges by an earlier agreement."""
     network_transaction_id: str = ""
-    """AUTHORIZE only: the card network's id of that agreement."""
+    """AUTHORIZE only: the card network's id of that agreement. Needs the capability
+    `takes_network_transaction_id`."""
     mandate: str = ""
     """AUTHORIZE only: our id of the mandate by which the customer's account is debited."""
     final: bool = True
@@ -174,7 +175,8 @@ class PspResult(StoredText):
     available_at_once: bool = False
     """The PSP pays out what was captured without its usual delay."""
     network_transaction_id: str = ""
-    """AUTHORIZE with `save_for`: by this id the card network finds the customer's agreement."""
+    """AUTHORIZE of a card: the card network's id of this charge, if the PSP states it. With
+    `save_for` the network finds the customer's agreement by it."""
     stored_token: str = ""
     """AUTHORIZE with `save_for`: what charges the method from now on; empty: its token does."""
     mandate_reference: str = ""

@@ -72,6 +72,8 @@ class SetupResult(StoredText):
     """DECLINED: an error code of the merchant API, as in `PspResult`."""
     decline_code: str = ""
     message: str = ""
+    elsewhere: bool = False
+    """DECLINED in the answer to the setup: another account may keep it, as in `PspResult`."""
     redirect_url: str = ""
     """REQUIRES_ACTION: where the customer must go."""
     retry_after_seconds: float | None = None
@@ -80,3 +82,9 @@ class SetupResult(StoredText):
     """NOT_SENT because our own circuit breaker or bulkhead let no call through."""
     detail: str = ""
     """For logs and the console: what was received, redacted, at most 500 characters."""
+
+    @property
+    def may_be_set_up_elsewhere(self) -> bool:
+        """Was certainly nothing kept, for a reason that is not one of the customer's bank?"""
+        declined_here = self.outcome is Outcome.DECLINED and self.elsewhere
+        return declined_here or self.outcome is Outcome.NOT_SENT

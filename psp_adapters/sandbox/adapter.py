@@ -64,6 +64,7 @@ class SandboxAdapter(PspAdapter):
         redirect_method_types=frozenset({"ideal"}),
         bare_method_types={"ideal": "pm_ideal_success"},
         reusable_method_types=frozenset({"card", "sepa_debit"}),
+        takes_network_transaction_id=True,
         requests_three_d_secure=True,
         purchase_details=True,
         published_tokens=True,

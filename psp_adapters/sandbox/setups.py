@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from psp_adapters.contract.answers import Contradiction, retry_after
 from psp_adapters.contract.operations import REQUEST_REFUSED, Outcome
 from psp_adapters.contract.setups import SetupRequest, SetupResult
 from psp_adapters.http import AnswerUnknown, HttpAnswer
-from psp_adapters.sandbox.mapping import Json, decline_of, redacted
+from psp_adapters.sandbox.mapping import Json, decline_of, may_try_elsewhere, redacted
 
 _OUTCOMES: Final = {
     "succeeded": Outcome.SUCCEEDED,
@@ -46,7 +47,10 @@ def result_of_answer(request: SetupRequest, answer: HttpAnswer) -> SetupResult:
         body = answer.json()
         if status in (200, 402):
             view = body if status == 200 else body["setup"]
-            return result_of(view, reference=request.reference)
+            result = result_of(view, reference=request.reference)
+            is_declined = result.outcome is Outcome.DECLINED
+            elsewhere = is_declined and may_try_elsewhere(view.get("error") or {})
+            return replace(result, elsewhere=elsewhere)
         return _refused(status, body["error"])
     except Contradiction as contradiction:
         return unknown(f"answered {status}, contradictory: {contradiction}")

@@ -116,9 +116,9 @@ class Intent:
 
     @property
     def network_transaction_id(self) -> str:
-        """By this id the card network finds the customer's agreement, if Stripe says it."""
+        """The card network's id of the charge, if Stripe says it."""
         card = (self._charge.get("payment_method_details") or {}).get("card") or {}
-        return str(card.get("network_transaction_id") or "") if self.kept_token else ""
+        return str(card.get("network_transaction_id") or "") if self.was_authorized else ""
 
     @property
     def outcome(self) -> Outcome:

@@ -216,12 +216,14 @@ def _failure_of(request: SetupRequest, answer: Answer) -> SetupResult:
     if kind == "card_error" or status == 402:
         view = error.get("setup_intent")
         psp_id = "" if view is None else _result_of(view, reference=request.reference).psp_id
-        declined = SetupResult(outcome=Outcome.DECLINED, psp_id=psp_id)
+        elsewhere = mapping.may_try_elsewhere(error)
+        declined = SetupResult(outcome=Outcome.DECLINED, psp_id=psp_id, elsewhere=elsewhere)
         return _declined(replace(declined, detail=mapping.redacted(detail)), error)
     return SetupResult(
         outcome=Outcome.DECLINED,
         code=REQUEST_REFUSED,
         message="The payment provider did not accept the request as valid.",
+        elsewhere=code in vocabulary.ACCOUNT_REFUSALS,
         detail=mapping.redacted(detail),
     )
 

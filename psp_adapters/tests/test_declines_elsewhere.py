@@ -11,13 +11,16 @@ import pytest
 from ledger.money import Money
 from psp_adapters.adyen import mapping as adyen
 from psp_adapters.adyen import vocabulary as adyen_words
+from psp_adapters.adyen.stored_cards import setup_result
 from psp_adapters.contract.answers import Answer
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspResult
+from psp_adapters.contract.setups import SetupRequest
 from psp_adapters.mollie import mapping as mollie
 from psp_adapters.mollie import vocabulary as mollie_words
 from psp_adapters.sandbox import mapping as sandbox
 from psp_adapters.sandbox_psp.tokens import TOKENS
 from psp_adapters.stripe import mapping as stripe
+from psp_adapters.stripe import saved_cards as stripe_setups
 from psp_adapters.stripe import vocabulary as stripe_words
 
 _Answer = Callable[[str], PspResult]
@@ -122,6 +125,20 @@ def test_what_the_psp_refuses_for_this_account_may_be_tried_at_another() -> None
         assert refused_by_adyen(code).elsewhere
     assert not at_stripe("", code="parameter_missing", kind="invalid_request_error").elsewhere
     assert not refused_by_adyen("702").elsewhere
+
+
+def test_a_setup_goes_on_by_the_same_tables_as_a_charge() -> None:
+    asked = SetupRequest(psp_key="seti_1", reference="seti_1", token="t", usage="off_session")
+    error = {"type": "card_error", "code": "card_declined", "message": "No."}
+    for said in (*sorted(stripe_words.ELSEWHERE), "fraudulent", "never_seen_before"):
+        body = {"error": {**error, "decline_code": said}}
+        answer = Answer(status=402, headers={}, body=body)
+        kept = stripe_setups.result_of_answer(asked, answer, livemode=False)
+        assert kept.outcome is Outcome.DECLINED
+        assert kept.may_be_set_up_elsewhere == (said in stripe_words.ELSEWHERE)
+    for number in ("4", "9", "21", "20", "999"):
+        verified = setup_result(at_adyen(number))
+        assert verified.may_be_set_up_elsewhere == (number in adyen_words.ELSEWHERE)
 
 
 def test_only_a_charge_that_certainly_was_not_made_may_be_made_elsewhere() -> None:

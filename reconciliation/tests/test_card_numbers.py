@@ -60,6 +60,7 @@ IDS: Final = _columns(
     "StagedLine.identity,psp_id,psp_payment_id WatchedFile.name "
     "SettlementReport.name ReportFetch.name SetupAttempt.psp_id,token,network_transaction_id "
     "PaymentMethod.network_transaction_id Operation.network_transaction_id "
+    "Operation.network_charge_id "
     "SetupIntent.next_action_url Mandate.psp_reference BankLine.bank_reference,end_to_end_id "
     "BankLine.named_by BankStatementFile.name BankAccount.number"
 )

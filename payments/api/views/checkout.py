@@ -29,7 +29,7 @@ from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.checkout import sessions as service
 from payments.services.checkout.setup_sessions import create_setup_session, expire_setup_session
 from payments.services.commands import IntentDetails
-from payments.services.commands.setup_intents import SetupDetails
+from payments.services.commands.setups.intents import SetupDetails
 
 
 class Sessions(MerchantView):

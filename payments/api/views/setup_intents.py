@@ -31,7 +31,7 @@ from payments.selectors.setups import (
 )
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
-from payments.services.commands.setup_intents import SetupDetails
+from payments.services.commands.setups.intents import SetupDetails
 
 _NOT_KEPT: Final = {
     "latest_attempt": None,

@@ -30,7 +30,7 @@ from payments.services.checkout.attempts import (
 from payments.services.commands import Confirmation, confirm_intent
 from payments.services.commands.payment_methods import MethodDetails, NewMethod
 from payments.services.commands.routed_methods import account_ids_for, may_charge
-from payments.services.commands.setup_checks import default_types
+from payments.services.commands.setups.checks import default_types
 from payments.services.psp_gateway import accounts
 
 _METHODS_OF_ONE_CURRENCY: Final = {"ideal": "EUR"}

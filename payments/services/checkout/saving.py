@@ -15,7 +15,7 @@ from payments.services.checkout.attempts import (
     return_url_of,
 )
 from payments.services.commands import confirm_setup_intent
-from payments.services.commands.setup_intents import SetupDetails
+from payments.services.commands.setups.intents import SetupDetails
 from payments.services.psp_gateway import accounts
 
 

@@ -14,7 +14,7 @@ from payments.selectors.checkout import sessions
 from payments.services.callers.caller import SetupSubject
 from payments.services.checkout.sessions import Page, new_session, require_open
 from payments.services.commands.run import setup_command
-from payments.services.commands.setup_intents import (
+from payments.services.commands.setups.intents import (
     SetupDetails,
     cancel_locked_setup,
     locked_setup,

@@ -16,8 +16,8 @@ from payments.services.commands.intent_details import IntentDetails as IntentDet
 from payments.services.commands.refund import cancel_refund as cancel_refund
 from payments.services.commands.refund import refund_payment as refund_payment
 from payments.services.commands.refund import update_refund as update_refund
-from payments.services.commands.setup_intents import cancel_setup_intent as cancel_setup_intent
-from payments.services.commands.setup_intents import confirm_setup_intent as confirm_setup_intent
-from payments.services.commands.setup_intents import create_setup_intent as create_setup_intent
-from payments.services.commands.setup_intents import update_setup_intent as update_setup_intent
+from payments.services.commands.setups.intents import cancel_setup_intent as cancel_setup_intent
+from payments.services.commands.setups.intents import confirm_setup_intent as confirm_setup_intent
+from payments.services.commands.setups.intents import create_setup_intent as create_setup_intent
+from payments.services.commands.setups.intents import update_setup_intent as update_setup_intent
 from payments.services.commands.update import update_intent as update_intent

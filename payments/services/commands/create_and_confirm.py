@@ -29,6 +29,7 @@ from payments.services.commands.intent_details import (
 )
 from payments.services.commands.mandates import mandate_for, require_mandate
 from payments.services.commands.method_options import (
+    agreement_of,
     charge_snapshot,
     require_honored,
     three_d_secure_of,
@@ -51,7 +52,7 @@ from payments.services.commands.routed_methods import (
     redirect_types,
 )
 from payments.services.commands.run import command
-from payments.services.commands.setup_checks import require_reusable, require_saving
+from payments.services.commands.setups.checks import require_reusable, require_saving
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of
@@ -360,7 +361,7 @@ def _charge(
     operation.challenge_allowed = confirmation.challenge_allowed
     operation.save_for = intent.setup_future_usage
     operation.off_session = confirmation.off_session
-    operation.network_transaction_id = chosen.network_transaction_id
+    operation.network_transaction_id = agreement_of(chosen)
     operation.three_d_secure = three_d_secure
     operation.mandate_id = mandate_for(
         batch,

@@ -17,38 +17,36 @@ from uuid import UUID
 from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
 from payments import metrics
-from payments.exceptions import ResourceMissing
 from payments.models import (
     METHODS_WITH_MANDATE,
     Operation,
     PaymentIntent,
     PaymentMethod,
-    PspAccount,
     RoutingReason,
 )
 from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller
-from payments.services.commands.method_options import charge_snapshot
-from payments.services.commands.payment_methods import give_id, method_of_token
+from payments.services.commands.further_accounts import (
+    ATTEMPT_SECONDS,
+    FURTHER_ACCOUNTS_MAX,
+    MAYBE,
+    method_at,
+    reason_of,
+    token_at,
+)
+from payments.services.commands.method_options import agreement_of, charge_snapshot
+from payments.services.commands.payment_methods import give_id
 from payments.services.commands.purchase_details import purchase_of
 from payments.services.commands.routed_methods import subject_of
 from payments.services.idempotency import keys
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.next_charge import ChargeElsewhere, NextCharge
-from payments.services.psp_gateway import accounts, circuit_breaker, references
-from payments.services.psp_gateway.token_lookup import described_token
+from payments.services.psp_gateway import accounts, references
 from payments.services.routing import choice, decisions
 from payments.services.routing.choice import Candidate, Route, Unsuitable
 from payments.services.routing.rules import RoutingSubject
-from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
+from psp_adapters.contract.operations import PspResult
 
-FURTHER_ACCOUNTS_MAX: Final = 2
-"""The customer waits, and banks take one attempt after the other for fraud."""
-ATTEMPT_SECONDS: Final = 3.0
-"""What must be left of the request's time for one more charge: nearly every PSP answers one within
-it. A slower one is answered with `processing`, like any charge."""
-
-_MAYBE: Final = (None, Unsuitable.METHOD_OF_ANOTHER_ACCOUNT)
 _COPIED: Final = (
     *("merchant_id", "livemode", "intent_id", "kind", "amount_minor", "currency", "order_id"),
     *("guards_order", "capture_now", "challenge_allowed", "three_d_secure", "save_for"),
@@ -93,8 +91,8 @@ class Failover:
             each
             for each in route.considered
             if each.account.id != method.psp_account_id
-            and each.left_out in _MAYBE
-            and self._token_at(each.account)
+            and each.left_out in MAYBE
+            and token_at(each.account, method)
         )
         self._tried = 0
 
@@ -114,59 +112,22 @@ class Failover:
         """
         if self.is_over or not result.may_be_charged_elsewhere:
             return None
-        reason = _reason(charge, result)
+        reason = reason_of(charge.psp_account_id, result)
         while not self.is_over:
             candidate = self._left.popleft()
             account = accounts.psp_account_of(candidate.account.id)
-            found = choice.unsuitable(account, self._subject) or self._method_at(account)
+            found = choice.unsuitable(account, self._subject) or method_at(
+                account, self._method, self._caller
+            )
             left_out = found if isinstance(found, Unsuitable) else None
             candidate = replace(candidate, account=account, left_out=left_out)
-            self._note(candidate)
+            self._route = self._route.noting(candidate)
             if isinstance(found, PaymentMethod):
                 self._tried += 1
                 before = accounts.identity_of(charge.psp_account_id).code
                 metrics.FAILOVERS.labels(before, reason.value).inc()
                 return partial(self._next_charge, candidate, found, reason)
         return partial(self._keep_why_not, reason)
-
-    def _note(self, candidate: Candidate) -> None:
-        """Keep what is known of an account now, for the decision that is stored."""
-        considered = (
-            candidate if each.account.id == candidate.account.id else each
-            for each in self._route.considered
-        )
-        self._route = replace(self._route, considered=tuple(considered))
-
-    def _method_at(self, account: PspAccount) -> PaymentMethod | Unsuitable:
-        """The customer's method as that account knows it, or why it cannot be charged there."""
-        caller, token = replace(self._caller, psp_account=account), self._token_at(account)
-        try:
-            described = described_token(caller, token, param="payment_method")
-        except ResourceMissing:
-            return Unsuitable.METHOD_OF_ANOTHER_ACCOUNT
-        except PspUnavailable:
-            return Unsuitable.BREAKER_OPEN
-        if described.method_type != self._method.method_type:
-            return Unsuitable.METHOD_OF_ANOTHER_ACCOUNT
-        method = method_of_token(caller, described)
-        for name in ("billing_details", "metadata", "allow_redisplay"):
-            setattr(method, name, getattr(self._method, name))
-        return method
-
-    def _token_at(self, account: PspAccount) -> str:
-        """A token that the account can know, empty if there is none: another one's is not sent."""
-        own, can = self._method, accounts.capabilities_of(account.id)
-        if account.code in own.alternatives:
-            return str(own.alternatives[account.code])
-        if own.stored_token:
-            return ""  # Its PSP keeps it, and the token that made it charges nothing later.
-        here = accounts.capabilities_of(own.psp_account_id)
-        if own.token == here.bare_method_types.get(own.method_type):
-            return can.bare_method_types.get(own.method_type, "")
-        is_of_same_psp = accounts.identity_of(own.psp_account_id).psp == account.psp
-        if is_of_same_psp and can.published_tokens and own.customer_id is None:
-            return own.token
-        return ""
 
     def _next_charge(
         self, candidate: Candidate, method: PaymentMethod, reason: RoutingReason, change: Change
@@ -179,7 +140,7 @@ class Failover:
         charge.token = method.charged_token
         charge.payment_method_id = method.id
         charge.payment_method_details = charge_snapshot(method, intent)
-        charge.network_transaction_id = method.network_transaction_id
+        charge.network_transaction_id = agreement_of(method)
         charge.purchase_details = purchase_of(intent, psp_account_id=candidate.account.id)
         decision = decisions.decision(
             self._route,
@@ -213,12 +174,3 @@ def _charge_like(before: Operation, identifier: UUID, psp_account_id: UUID) -> O
         created_at=created_at_of(identifier),
         **{name: getattr(before, name) for name in _COPIED},
     )
-
-
-def _reason(charge: Operation, result: PspResult) -> RoutingReason:
-    if result.outcome is Outcome.DECLINED:
-        return RoutingReason.RETRIABLE_DECLINE
-    code = accounts.identity_of(charge.psp_account_id).code
-    if result.refused_by_us and circuit_breaker.is_open(code, circuit_breaker.CallKind.CHARGE):
-        return RoutingReason.BREAKER_OPEN
-    return RoutingReason.NOT_SENT

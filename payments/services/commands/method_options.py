@@ -68,3 +68,9 @@ def charge_snapshot(method: PaymentMethod, intent: PaymentIntent) -> dict[str, A
         multiple_captures=able.multiple_captures and card_option(intent, MULTICAPTURE) != NEVER,
         increments=able.increments and card_option(intent, INCREMENTAL) != NEVER,
     )
+
+
+def agreement_of(method: PaymentMethod) -> str:
+    """The network's id of the customer's agreement, if the PSP of the method is to be told it."""
+    able = accounts.capabilities_of(method.psp_account_id)
+    return method.network_transaction_id if able.takes_network_transaction_id else ""

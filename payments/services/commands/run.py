@@ -16,7 +16,7 @@ from django.db import transaction
 
 from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
-from payments.models import Operation, SetupAttempt
+from payments.models import Operation
 from payments.services.callers.caller import (
     CommandRequest,
     CommandResult,
@@ -29,6 +29,7 @@ from payments.services.callers.caller import (
 from payments.services.commands.charge_guards import named_refusals
 from payments.services.commands.failover import RoutedCharge
 from payments.services.commands.open_challenges import end_challenge
+from payments.services.commands.setups.failover import RoutedSetup
 from payments.services.commands.transaction import CommandTx
 from payments.services.disputes import responses
 from payments.services.idempotency import keys
@@ -50,7 +51,7 @@ class EarlierAttempt:
 Written = Operation | RoutedCharge | responses.WrittenResponse | Subject
 """What a body returns: an operation or a dispute response to be sent, or, if nothing is sent, the
 subject as written."""
-SetupWritten = SetupAttempt | EarlierAttempt | SetupSubject
+SetupWritten = RoutedSetup | EarlierAttempt | SetupSubject
 """The same of a body about a setup intent."""
 Body = Callable[Concatenate[CommandTx, P], Written]
 Verb = Callable[Concatenate[CommandRequest[Subject], P], CommandResult]
@@ -61,7 +62,7 @@ Begun = (
     Operation
     | RoutedCharge
     | responses.WrittenResponse
-    | SetupAttempt
+    | RoutedSetup
     | EarlierAttempt
     | CommandResult
     | keys.Claim
@@ -123,8 +124,8 @@ def _runner(body: _AnyBody[P], prepare: Prepare | None, creates_intent: bool) ->
             return execution.execute(begun, request)
         if isinstance(begun, RoutedCharge):
             return execution.execute(begun.charge, request, elsewhere=begun.elsewhere)
-        if isinstance(begun, SetupAttempt):
-            return setup_execution.execute_setup(begun, request)
+        if isinstance(begun, RoutedSetup):
+            return setup_execution.execute_setup(begun.attempt, request, elsewhere=begun.elsewhere)
         if isinstance(begun, EarlierAttempt):
             return _finish_earlier_attempt(begun.attempt_id, request)
         return responses.execute_response(begun, request)

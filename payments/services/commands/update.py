@@ -34,7 +34,7 @@ from payments.services.commands.routed_methods import (
     rules_for,
 )
 from payments.services.commands.run import command
-from payments.services.commands.setup_checks import require_saving
+from payments.services.commands.setups.checks import require_saving
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_current, require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes

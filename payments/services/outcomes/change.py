@@ -68,6 +68,7 @@ OPERATION_FIELDS: Final = (
     "message",
     "detail",
     "redirect_url",
+    "network_charge_id",
     "balance_transaction_id",
     "failure_balance_transaction_id",
     "lease_until",
@@ -270,6 +271,9 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
     What the ledger raises is raised here; the caller's transaction must then end.
     """
     intent, operation = change.intent, change.operation
+    if operation.is_charge:
+        stated = change.result.network_transaction_id
+        operation.network_charge_id = stated or operation.network_charge_id
     _post(change)
     intent.updated_at = now_utc()
     _write_statuses_on_the_way(change)

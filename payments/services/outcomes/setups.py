@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import models, transaction
 
 from ledger.database.statements import Batch
 from payments.clock import now_utc
@@ -42,6 +42,7 @@ ATTEMPT_FIELDS: Final = (
     *("lease_until", "next_check_at", "checks", "closed_at"),
 )
 _NOT_MADE: Final = "The setup did not reach the payment provider. It can be tried again."
+_WENT_ELSEWHERE: Final = "The setup did not reach this provider. It went to another one."
 _NOT_KEPT: Final = (
     "The payment method was verified, but its customer was deleted or the method was detached "
     "meanwhile, so it is not kept."
@@ -54,10 +55,12 @@ class RecordedSetup:
 
     subject: SetupSubject
     answer: Answer | None
+    next_attempt: SetupAttempt | None = None
+    """The attempt at another account that was written in place of one that kept nothing."""
 
 
 @dataclass(slots=True)
-class _Change:
+class SetupChange:
     """What one result does to locked rows."""
 
     setup: SetupIntent
@@ -83,6 +86,18 @@ class _Change:
         self.batch.insert(*events_of(self.setup, drafts, self.caller))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextSetup:
+    """An unsaved attempt at another account, and the unsaved rows that belong to it."""
+
+    attempt: SetupAttempt
+    rows: tuple[models.Model, ...]
+
+
+SetupElsewhere = Callable[[SetupChange], NextSetup | None]
+"""Makes the next attempt of a locked setup intent; None if there is no account for it."""
+
+
 def record_setup(
     *,
     attempt: SetupAttempt,
@@ -91,13 +106,15 @@ def record_setup(
     renderer: SetupRenderer | None = None,
     sender_lease: datetime | None = None,
     was_accepted: Callable[[], bool] = bool,
+    elsewhere: SetupElsewhere | None = None,
 ) -> RecordedSetup:
     """Record the first result of an open attempt, and everything that follows from it.
 
     With a renderer, the request's final answer is stored under its key, unless nothing was sent:
     then the key may be used again. `sender_lease` is the lease under which it was sent.
     `was_accepted`: may the merchant have been told that it is being processed? What was not sent
-    then counts as failed.
+    then counts as failed. `elsewhere` makes an attempt at another account, if this one certainly
+    kept nothing: the setup intent then goes on with it.
     """
     with transaction.atomic(durable=True):
         key, setup, attempt = _locked(attempt)
@@ -108,7 +125,12 @@ def record_setup(
             )
             accepted = was_accepted() or (key is not None and key.answer_status is not None)
             with_key = replace(caller, idempotency_key=key.key) if key is not None else caller
-            change = _Change(setup, attempt, result, with_key, accepted, batch)
+            change = SetupChange(setup, attempt, result, with_key, accepted, batch)
+            following = _following(change, key, elsewhere)
+            if following is not None:
+                _move_on(change, following, key)
+                subject = SetupSubject(setup_intent=setup, attempt=following.attempt)
+                return RecordedSetup(subject, None, following.attempt)
             _apply(change)
         if attempt.status == SetupAttemptStatus.NOT_SENT and renderer is not None:
             keys.reopen(key)
@@ -129,7 +151,9 @@ def give_up_challenge(attempt: SetupAttempt, caller: Caller) -> None:
         if attempt.status != SetupAttemptStatus.REQUIRES_ACTION:
             return
         batch = Batch()
-        change = _Change(setup, attempt, SetupResult(outcome=Outcome.UNKNOWN), caller, True, batch)
+        change = SetupChange(
+            setup, attempt, SetupResult(outcome=Outcome.UNKNOWN), caller, True, batch
+        )
         withdraw(attempt, batch)
         change.fail(
             code="setup_intent_authentication_failure",
@@ -153,7 +177,54 @@ def _locked(attempt: SetupAttempt) -> tuple[IdempotencyKey | None, SetupIntent, 
     return key, setup, SetupAttempt.objects.select_for_update().get(pk=attempt.pk)
 
 
-def _apply(change: _Change) -> None:
+def _following(
+    change: SetupChange, key: IdempotencyKey | None, elsewhere: SetupElsewhere | None
+) -> NextSetup | None:
+    """The attempt to go on with, after the first answer to a request that was sent once.
+
+    What was unknown for a moment never goes on, however it ended. None if this is the end.
+    """
+    attempt, setup = change.attempt, change.setup
+    lost_its_key = attempt.idempotency_id is not None and key is None
+    may_go_on = (
+        change.result.may_be_set_up_elsewhere
+        and not change.accepted
+        and not lost_its_key
+        and attempt.status == SetupAttemptStatus.SENDING
+        and attempt.checks == 0
+        and setup.status == SetupStatus.PROCESSING
+        and setup.latest_attempt_id == attempt.id
+    )
+    return elsewhere(change) if elsewhere is not None and may_go_on else None
+
+
+def _move_on(change: SetupChange, following: NextSetup, key: IdempotencyKey | None) -> None:
+    """End the attempt, and write the following one: the setup intent is never between the two."""
+    setup, attempt = change.setup, change.attempt
+    attempt.detail = change.result.detail
+    attempt.psp_id = change.result.psp_id or attempt.psp_id
+    if change.result.outcome is Outcome.DECLINED:
+        _decline(change)
+    else:
+        attempt.drop()
+        attempt.code, attempt.message = "processing_error", _WENT_ELSEWHERE
+    _close_or_schedule(attempt, None)
+    # Written first: only one attempt may be open, and each is at the setup intent's account.
+    Batch().update(attempt, ATTEMPT_FIELDS).execute()
+    begun = Batch()
+    for row in following.rows:
+        begun.insert(row)
+    setup.psp_account_id = following.attempt.psp_account_id
+    setup.payment_method_id = following.attempt.payment_method_id
+    setup.latest_attempt_id = following.attempt.id
+    setup.updated_at = now_utc()
+    begun.update(setup, SETUP_FIELDS).insert(following.attempt)
+    if key is not None:
+        keys.pass_on(begun, key, operation_id=following.attempt.id)
+    begun.execute()
+
+
+def _apply(change: SetupChange) -> None:
     attempt, result = change.attempt, change.result
     attempt.detail = result.detail
     attempt.psp_id = result.psp_id or attempt.psp_id
@@ -165,12 +236,12 @@ def _apply(change: _Change) -> None:
     _write(change)
 
 
-def _write(change: _Change) -> None:
+def _write(change: SetupChange) -> None:
     change.setup.updated_at = now_utc()
     change.batch.update(change.setup, SETUP_FIELDS).update(change.attempt, ATTEMPT_FIELDS)
 
 
-def _succeeded(change: _Change) -> None:
+def _succeeded(change: SetupChange) -> None:
     setup, attempt = change.setup, change.attempt
     attempt.succeed()
     attempt.network_transaction_id = change.result.network_transaction_id
@@ -192,16 +263,20 @@ def _succeeded(change: _Change) -> None:
     change.emit("setup_intent.succeeded")
 
 
-def _declined(change: _Change) -> None:
+def _declined(change: SetupChange) -> None:
+    _decline(change)
+    change.fail(code=change.attempt.code, message=change.attempt.message)
+
+
+def _decline(change: SetupChange) -> None:
     attempt, result = change.attempt, change.result
     attempt.decline()
     attempt.code = result.code or "card_declined"
     attempt.decline_code = result.decline_code
     attempt.message = result.message or "The payment method was declined."
-    change.fail(code=attempt.code, message=attempt.message)
 
 
-def _requires_action(change: _Change) -> None:
+def _requires_action(change: SetupChange) -> None:
     if change.attempt.status == SetupAttemptStatus.REQUIRES_ACTION:
         return
     change.attempt.await_customer()
@@ -209,12 +284,12 @@ def _requires_action(change: _Change) -> None:
     change.emit("setup_intent.requires_action")
 
 
-def _unknown(change: _Change) -> None:
+def _unknown(change: SetupChange) -> None:
     if change.attempt.status == SetupAttemptStatus.SENDING:
         change.attempt.mark_unknown()
 
 
-def _not_sent(change: _Change) -> None:
+def _not_sent(change: SetupChange) -> None:
     attempt = change.attempt
     attempt.drop()
     if not change.accepted:
@@ -224,7 +299,7 @@ def _not_sent(change: _Change) -> None:
     change.fail(code=attempt.code, message=attempt.message)
 
 
-_EFFECTS: Final[dict[Outcome, Callable[[_Change], None]]] = {
+_EFFECTS: Final[dict[Outcome, Callable[[SetupChange], None]]] = {
     Outcome.SUCCEEDED: _succeeded,
     Outcome.DECLINED: _declined,
     Outcome.REQUIRES_ACTION: _requires_action,

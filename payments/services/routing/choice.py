@@ -72,6 +72,14 @@ class Route:
         """The candidate of an account that was considered; raises StopIteration."""
         return next(each for each in self.considered if each.account.id == account_id)
 
+    def noting(self, candidate: Candidate) -> Route:
+        """The same route with what is known of one of its accounts by now."""
+        considered = (
+            candidate if each.account.id == candidate.account.id else each
+            for each in self.considered
+        )
+        return replace(self, considered=tuple(considered))
+
 
 AccountOf = Callable[[UUID], PspAccount]
 IsUnwell = Callable[[PspAccount], bool]
@@ -177,10 +185,8 @@ def unsuitable(
     account: PspAccount, subject: RoutingSubject, *, unwell: IsUnwell = is_unwell
 ) -> Unsuitable | None:
     """Why an account is left out for a charge; None if it may be tried."""
-    if account.status == PspAccountStatus.CLOSING:
-        return Unsuitable.CLOSING
-    if account.status != PspAccountStatus.ACTIVE:
-        return Unsuitable.PAUSED
+    if (closed := _closed(account)) is not None:
+        return closed
     if subject.token_account_ids is not None and account.id not in subject.token_account_ids:
         return Unsuitable.METHOD_OF_ANOTHER_ACCOUNT
     return (
@@ -188,6 +194,34 @@ def unsuitable(
         or _incapable(account, subject)
         or (Unsuitable.BREAKER_OPEN if unwell(account) else None)
     )
+
+
+def unsuitable_for_setup(
+    account: PspAccount,
+    *,
+    method_type: str,
+    country: str,
+    asks_three_d_secure: bool,
+    unwell: IsUnwell = is_unwell,
+) -> Unsuitable | None:
+    """Why an account is left out for a setup, which has no amount; None if it may be tried."""
+    can = capabilities_of(account.psp)
+    if (closed := _closed(account)) is not None:
+        return closed
+    if method_type not in terms.method_types_of(account, can.method_types):
+        return Unsuitable.METHOD
+    if country and account.countries and country not in account.countries:
+        return Unsuitable.COUNTRY
+    keeps = method_type in can.reusable_method_types and not can.keeps_with_payment_only
+    if not keeps or (asks_three_d_secure and not can.requests_three_d_secure):
+        return Unsuitable.CAPABILITY
+    return Unsuitable.BREAKER_OPEN if unwell(account) else None
+
+
+def _closed(account: PspAccount) -> Unsuitable | None:
+    if account.status == PspAccountStatus.CLOSING:
+        return Unsuitable.CLOSING
+    return None if account.status == PspAccountStatus.ACTIVE else Unsuitable.PAUSED
 
 
 def _outside_terms(account: PspAccount, subject: RoutingSubject) -> Unsuitable | None:

@@ -1,4 +1,4 @@
-"""Keeps why a charge went to its account, for people who ask later."""
+"""Keeps why a charge or a setup went to its account, for people who ask later."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Max
 
 from ledger.database.row_ids import new_row_id
-from payments.models import PaymentIntent, RoutingDecision, RoutingReason
+from payments.models import PaymentIntent, RoutingDecision, RoutingReason, SetupIntent
 from payments.public_ids import created_at_of
 from payments.services.routing.choice import Candidate, Route
 
@@ -33,14 +33,48 @@ def decision(
 
     It is written in the transaction that writes the charge.
     """
-    identifier, rule = new_row_id(), route.rule
-    return RoutingDecision(
-        id=identifier,
+    return _decision(
+        route,
+        chosen,
+        reason,
         merchant_id=intent.merchant_id,
         livemode=intent.livemode,
         intent_id=intent.id,
         charge_id=charge_id,
         sequence=sequence,
+    )
+
+
+def setup_decision(
+    route: Route,
+    chosen: Candidate,
+    *,
+    setup: SetupIntent,
+    attempt_id: UUID | None = None,
+    reason: RoutingReason | None = None,
+) -> RoutingDecision:
+    """As `decision`, of a setup intent that is locked, or not stored yet."""
+    rows = RoutingDecision.objects.filter(setup_intent_id=setup.id)
+    is_new = setup._state.adding
+    last = None if is_new else rows.aggregate(last=Max("sequence"))["last"]
+    return _decision(
+        route,
+        chosen,
+        reason,
+        merchant_id=setup.merchant_id,
+        livemode=setup.livemode,
+        setup_intent_id=setup.id,
+        setup_attempt_id=attempt_id,
+        sequence=(last or 0) + 1,
+    )
+
+
+def _decision(
+    route: Route, chosen: Candidate, reason: RoutingReason | None, **subject: Any
+) -> RoutingDecision:
+    identifier, rule = new_row_id(), route.rule
+    return RoutingDecision(
+        id=identifier,
         psp_account_id=chosen.account.id,
         reason=(reason or chosen.reason).value,
         rule_id=rule.id if rule is not None else None,
@@ -48,6 +82,7 @@ def decision(
         rule_name=rule.name if rule is not None else "",
         candidates=[_shown(each) for each in route.considered],
         created_at=created_at_of(identifier),
+        **subject,
     )
 
 

@@ -25,7 +25,7 @@ from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.checkout.links import LinkDetails, create_link, visit
 from payments.services.checkout.sessions import Line
 from payments.services.commands.mandates import Acceptance
-from payments.services.commands.setup_intents import SetupDetails, create_setup_intent
+from payments.services.commands.setups.intents import SetupDetails, create_setup_intent
 from payments.services.event_stream import positions
 from payments.services.event_stream.consuming import consume_once, note_failure
 from payments.services.event_stream.effects import EFFECTS

@@ -18,7 +18,7 @@ from payments.services.commands import (
     create_intent,
     create_setup_intent,
 )
-from payments.services.commands.setup_intents import SetupDetails
+from payments.services.commands.setups.intents import SetupDetails
 from payments.tests.support.api_client import ApiClient, Reply, api_of
 from payments.tests.support.factories import PspAccountFactory
 from payments.tests.support.shop import Shop, uuid_of
@@ -50,6 +50,12 @@ def attached(customer: str) -> list[str]:
     return [each["id"] for each in shown if each["customer"] == customer]
 
 
+def shown_network_id(api: ApiClient, charge_id: str) -> str:
+    card = api.get(f"/v1/charges/{charge_id}").body["payment_method_details"]["card"]
+    stated: str = card["network_transaction_id"]
+    return stated
+
+
 @pytest.mark.parametrize("where", ["create", "update", "confirm"])
 def test_a_payment_keeps_its_card_once_it_has_succeeded(
     api: ApiClient, customer: str, where: str
@@ -75,7 +81,11 @@ def test_a_payment_keeps_its_card_once_it_has_succeeded(
         "",
     )
     assert (second.save_for, second.off_session) == ("", True)
-    assert second.network_transaction_id == PaymentMethod.objects.get().network_transaction_id
+    agreed = PaymentMethod.objects.get().network_transaction_id
+    assert (first.network_charge_id, second.network_transaction_id) == (agreed, agreed)
+    stated = [shown_network_id(api, each["latest_charge"]) for each in (paid, later)]
+    assert stated == [agreed, second.network_charge_id]
+    assert second.network_charge_id not in ("", agreed)
 
 
 def test_a_declined_payment_keeps_nothing_and_unsetting_keeps_nothing(

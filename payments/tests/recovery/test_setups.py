@@ -12,7 +12,7 @@ from django.conf import settings
 from payments.api.renderers import render_setup_intent
 from payments.models import Case, Customer, Event, Mandate, PaymentMethod, SetupAttempt, SetupIntent
 from payments.services.callers.caller import Answer, CommandRequest
-from payments.services.commands.setup_intents import SetupDetails, confirm_setup_intent
+from payments.services.commands.setups.intents import SetupDetails, confirm_setup_intent
 from payments.services.operations import setups as setup_execution
 from payments.services.psp_gateway import setup_calls
 from payments.services.recovery import setups as recovery

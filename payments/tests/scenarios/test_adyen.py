@@ -324,8 +324,11 @@ def test_a_card_is_kept_charged_off_session_and_deleted_when_its_last_method_is_
     paid = {"amount": 1000, "currency": "eur", "customer": customer, "off_session": True}
     charged = api.post(PAYMENTS, **paid, payment_method=first, confirm=True)
     assert charged.body["status"] == "succeeded"
-    network_id = PaymentMethod.objects.order_by("id")[0].network_transaction_id
-    assert Operation.objects.get().network_transaction_id == network_id != ""
+    assert PaymentMethod.objects.order_by("id")[0].network_transaction_id != ""
+    charge = Operation.objects.get()
+    assert charge.network_transaction_id == "", "Adyen keeps it with the card, and takes none"
+    shown = api.get(f"/v1/charges/{charge.public_id}").body["payment_method_details"]["card"]
+    assert shown["network_transaction_id"] == charge.network_charge_id != ""
 
     assert api.post(f"/v1/payment_methods/{first}/detach").status == 200
     assert adyen.face.cards.deleted == set(), "the other method is charged by the same token"

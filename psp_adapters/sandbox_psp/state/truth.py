@@ -284,8 +284,8 @@ class Truth:
         match kind:
             case "authorize":
                 payment.authorized_minor += amount
+                payment.network_transaction_id = payment.id.replace("spay_", "snt_", 1)
                 if payment.save_for:
-                    payment.network_transaction_id = payment.id.replace("spay_", "snt_", 1)
                     agreement = (payment.token, payment.save_for)
                     payment.account.agreements[payment.network_transaction_id] = agreement
                     _keep(payment)

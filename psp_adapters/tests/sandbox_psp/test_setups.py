@@ -77,7 +77,12 @@ def test_an_agreement_lets_a_card_through_without_its_customer(shop: Shop) -> No
 def test_a_payment_that_saves_its_card_makes_an_agreement(shop: Shop) -> None:
     saved = shop.pay("pm_card_visa", reference="r1", credential={"save_for": "off_session"})[1]
     assert saved["network_transaction_id"].startswith("snt_")
-    assert "network_transaction_id" not in shop.pay("pm_card_visa", reference="r2")[1]
+    plain = shop.pay("pm_card_authenticationRequiredOnSetup", reference="r2")[1]
+    assert "network_transaction_id" not in plain, "nothing was charged yet"
+    paid = shop.pay("pm_card_visa", reference="r3")[1]["network_transaction_id"]
+    known = {"off_session": True, "network_transaction_id": paid}
+    alone = charge(shop, "pm_card_authenticationRequiredOnSetup", "r4", credential=known)
+    assert error_of(alone) == (402, "authentication_required"), "a plain charge agrees to nothing"
 
 
 def test_what_cannot_be_set_up_is_refused(shop: Shop) -> None:

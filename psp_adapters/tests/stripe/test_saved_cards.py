@@ -162,10 +162,11 @@ def test_a_kept_card_is_charged_off_session_with_its_customer() -> None:
         challenge_allowed=False,
         network_transaction_id="nti_1",
     )
-    adapter, transport = adapter_answered(
-        (200, intent_view(metadata={"reference": charge.reference}))
-    )
-    assert send(adapter, charge).outcome is Outcome.SUCCEEDED
+    view = intent_view(metadata={"reference": charge.reference})
+    view["latest_charge"]["payment_method_details"]["card"] = {"network_transaction_id": "nti_2"}
+    adapter, transport = adapter_answered((200, view))
+    made = send(adapter, charge)
+    assert (made.outcome, made.network_transaction_id) == (Outcome.SUCCEEDED, "nti_2")
     [(_, _, body)] = transport.requests
     assert (body["customer"], body["payment_method"]) == ("cus_1", "pm_1")
     assert body["off_session"] == "true"

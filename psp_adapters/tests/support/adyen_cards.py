@@ -49,7 +49,8 @@ class StoredCards:
         """Keep what a first payment made; what its answer and its notification say of it."""
         if not network_transaction_id:
             return {}
-        self._agreements[_named(body)] = network_transaction_id
+        if body.get("storePaymentMethod"):
+            self._agreements[_named(body)] = network_transaction_id
         return {"networkTxReference": network_transaction_id}
 
     def list_of(self, target: str) -> Json:

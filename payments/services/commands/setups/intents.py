@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
-from payments.exceptions import InvalidParameter, OperationUnderWay, SetupRefused
+from payments.exceptions import OperationUnderWay, SetupRefused
 from payments.metadata import merged_metadata
-from payments.models import PaymentMethod, SetupAttempt, SetupIntent
-from payments.objects.payment_method import payment_method_snapshot
+from payments.models import PaymentMethod, SetupIntent
 from payments.objects.setup_intent import setup_intent_object
 from payments.public_ids import created_at_of
 from payments.selectors.scope import SETUP_INTENT, refuse_missing
@@ -26,39 +24,41 @@ from payments.selectors.setups import setup_intents
 from payments.services.callers.caller import Caller, SetupSubject
 from payments.services.commands.charge_guards import require_own_page
 from payments.services.commands.intent_details import customer_id_of
-from payments.services.commands.mandates import Acceptance, mandate_for, require_mandate
+from payments.services.commands.mandates import Acceptance, require_mandate
 from payments.services.commands.payment_methods import (
     NewMethod,
     named_at_any_account,
     prepared_method,
 )
 from payments.services.commands.run import EarlierAttempt, setup_command
-from payments.services.commands.setup_checks import (
+from payments.services.commands.setups.attempts import (
+    SETUP_DETAILS,
+    earlier_attempt,
+    new_attempt,
+    own_method,
+    resumed,
+    try_again,
+    withdraw_open,
+)
+from payments.services.commands.setups.checks import (
     kept_by_setups,
     require_keepable,
-    require_return_url,
     require_types,
     take_method,
-    three_d_secure_of,
 )
+from payments.services.commands.setups.failover import RoutedSetup
 from payments.services.commands.token_search import usable_account_ids
 from payments.services.commands.transaction import CommandTx
-from payments.services.idempotency import keys
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.checkout_sessions import drafts_of_setup_session
-from payments.services.outcomes.setups import ATTEMPT_FIELDS, SETUP_FIELDS, withdraw
-from payments.services.psp_gateway.references import return_link
+from payments.services.outcomes.setups import SETUP_FIELDS
 from payments.services.recovery import setups as recovery
-from payments.states import SETUP_ATTEMPT_OPEN, SetupAttemptStatus, SetupStatus
+from payments.states import SetupStatus
 
 _WAITING: Final = frozenset(
     {SetupStatus.REQUIRES_PAYMENT_METHOD, SetupStatus.REQUIRES_CONFIRMATION}
 )
 _ALWAYS_CHANGEABLE: Final = frozenset({"description", "metadata"})
-_DETAILS: Final = (
-    *("description", "metadata", "payment_method_types", "automatic_payment_methods"),
-    *("payment_method_options", "return_url"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class SetupDetails:
     return_url: str | None = None
 
 
-Written = SetupAttempt | EarlierAttempt | SetupSubject
+Written = RoutedSetup | EarlierAttempt | SetupSubject
 
 
 def _prepare_confirmation(
@@ -109,10 +109,10 @@ def create_setup_intent(
     A repeat with the same key never makes a second one. Raises ResourceMissing, InvalidParameter
     and the refusals of the key.
     """
-    earlier = _earlier_attempt(tx)
+    earlier = earlier_attempt(tx)
     if earlier is not None:
         setup = locked_setup(tx.caller, earlier.setup_intent_id)
-        return _resumed(tx, earlier) or _try_again(tx, setup, acceptance)
+        return resumed(tx, earlier) or try_again(tx, setup, acceptance)
     method, batch = prepared_method(tx.prepared), Batch()
     setup = new_setup(tx, usage, details, method)
     if method is not None and method._state.adding:
@@ -123,7 +123,7 @@ def create_setup_intent(
         batch.insert(setup).insert(*events).execute()
         return SetupSubject(setup_intent=setup)
     batch.insert(*events)
-    return _attempt(tx, setup, method or _own_method(setup), acceptance, batch)
+    return new_attempt(tx, setup, method or own_method(setup), acceptance, batch)
 
 
 @setup_command(prepare=named_at_any_account)
@@ -154,7 +154,7 @@ def update_setup_intent(
         if setup.status == SetupStatus.REQUIRES_PAYMENT_METHOD:
             setup.await_confirmation()
     setup.updated_at = now_utc()
-    batch.update(setup, tuple(dict.fromkeys((*SETUP_FIELDS, *_DETAILS)))).execute()
+    batch.update(setup, tuple(dict.fromkeys((*SETUP_FIELDS, *SETUP_DETAILS)))).execute()
     return SetupSubject(setup_intent=setup)
 
 
@@ -173,9 +173,9 @@ def confirm_setup_intent(
     SetupRefused, OperationUnderWay (repeat later), InvalidParameter and the refusals of the key.
     """
     setup = locked_setup(tx.caller, setup_intent_id)
-    resumed = _resumed(tx, _earlier_attempt(tx))
-    if resumed is not None:
-        return resumed
+    earlier = resumed(tx, earlier_attempt(tx))
+    if earlier is not None:
+        return earlier
     method, batch = prepared_method(tx.prepared), Batch()
     require_own_page(setup, tx.caller)
     _require_not_under_way(setup)
@@ -183,15 +183,15 @@ def confirm_setup_intent(
     if not (setup.status in _WAITING or (at_challenge and method is not None)):
         raise _refused(setup, "confirm this setup")
     _apply(setup, details, tx.caller)
-    chosen = method or _own_method(setup)
+    chosen = method or own_method(setup)
     if at_challenge:
         # Refused before the challenge is given up.
         require_keepable(chosen, setup, usable_account_ids(tx.caller))
         require_mandate(chosen, acceptance)
-        _withdraw_open(setup, batch)
+        withdraw_open(setup, batch)
     if chosen._state.adding:
         batch.insert(chosen)
-    return _attempt(tx, setup, chosen, acceptance, batch)
+    return new_attempt(tx, setup, chosen, acceptance, batch)
 
 
 @setup_command
@@ -210,7 +210,7 @@ def cancel_locked_setup(tx: CommandTx, setup: SetupIntent, reason: str) -> Setup
     if setup.status not in (*_WAITING, SetupStatus.REQUIRES_ACTION):
         raise _refused(setup, "cancel this setup")
     if setup.status == SetupStatus.REQUIRES_ACTION:
-        _withdraw_open(setup, batch)
+        withdraw_open(setup, batch)
     setup.cancel(at=now_utc(), reason=reason)
     setup.next_action_url = ""
     setup.updated_at = now_utc()
@@ -218,16 +218,6 @@ def cancel_locked_setup(tx: CommandTx, setup: SetupIntent, reason: str) -> Setup
     events = events_of(setup, [draft, *drafts_of_setup_session(setup)], tx.caller)
     batch.insert(*events).update(setup, SETUP_FIELDS).execute()
     return SetupSubject(setup_intent=setup)
-
-
-def _try_again(tx: CommandTx, setup: SetupIntent, acceptance: Acceptance | None) -> SetupAttempt:
-    """A new attempt of a setup intent whose creation with `confirm` reached no PSP."""
-    method, batch = setup.payment_method, Batch()
-    if method is None:
-        method = prepared_method(tx.prepared) or _own_method(setup)
-        if method._state.adding:
-            batch.insert(method)
-    return _attempt(tx, setup, method, acceptance, batch)
 
 
 def new_setup(
@@ -275,94 +265,6 @@ def _apply(setup: SetupIntent, details: SetupDetails, caller: Caller) -> None:
     for method_type, options in (details.payment_method_options or {}).items():
         kept = setup.payment_method_options
         setup.payment_method_options = kept | {method_type: kept.get(method_type, {}) | options}
-
-
-def _attempt(
-    tx: CommandTx,
-    setup: SetupIntent,
-    method: PaymentMethod,
-    acceptance: Acceptance | None,
-    batch: Batch,
-) -> SetupAttempt:
-    """Write the attempt, the started setup intent and everything that the batch holds."""
-    take_method(setup, method, tx.caller)
-    require_return_url(method, setup)
-    three_d_secure = three_d_secure_of(setup, method)
-    if setup.status == SetupStatus.PROCESSING:
-        raise ValueError("one attempt at a time")
-    identifier, caller = tx.operation_id, tx.caller
-    created_at = created_at_of(identifier)
-    lease_until = created_at + timedelta(seconds=keys.LEASE_SECONDS)
-    attempt = SetupAttempt(
-        id=identifier,
-        merchant_id=setup.merchant_id,
-        livemode=setup.livemode,
-        setup_intent_id=setup.id,
-        psp_account_id=setup.psp_account_id,
-        psp_key=public_ids.encode(public_ids.SETUP_ATTEMPT, identifier),
-        payment_method_id=method.id,
-        customer_id=setup.customer_id,
-        payment_method_details=payment_method_snapshot(method),
-        token=method.charged_token,
-        usage=setup.usage,
-        three_d_secure=three_d_secure,
-        return_url=return_link(setup),
-        mandate_id=mandate_for(batch, method, acceptance, made_by=identifier, once=None),
-        actor=caller.actor,
-        request_id=caller.request_id,
-        idempotency_id=tx.idempotency_id,
-        lease_until=lease_until,
-        next_check_at=lease_until,
-        created_at=created_at,
-    )
-    setup.start()
-    setup.latest_attempt_id = attempt.id
-    setup.next_action_url = ""
-    setup.updated_at = now_utc()
-    if setup._state.adding:
-        batch.insert(setup)
-    else:
-        batch.update(setup, tuple(dict.fromkeys((*SETUP_FIELDS, *_DETAILS))))
-    batch.insert(attempt).execute()
-    return attempt
-
-
-def _own_method(setup: SetupIntent) -> PaymentMethod:
-    method = setup.payment_method
-    if method is None:
-        raise InvalidParameter(
-            "You cannot confirm this SetupIntent because it's missing a payment method. Pass "
-            "payment_method, or update the SetupIntent with one first.",
-            param="payment_method",
-            code="parameter_missing",
-        )
-    return method
-
-
-def _withdraw_open(setup: SetupIntent, batch: Batch) -> None:
-    """Give up the open challenge. No money moves, so the PSP need not be told."""
-    rows = SetupAttempt.objects.select_for_update().filter(setup_intent_id=setup.id)
-    attempt = rows.get(status__in=sorted(SETUP_ATTEMPT_OPEN))
-    withdraw(attempt, batch)
-    # Written at once: only one attempt of a setup intent may be open.
-    Batch().update(attempt, ATTEMPT_FIELDS).execute()
-
-
-def _earlier_attempt(tx: CommandTx) -> SetupAttempt | None:
-    """The last attempt that an earlier run of this request wrote."""
-    if tx.claim is None or tx.claim.fresh:
-        return None
-    rows = SetupAttempt.objects.filter(idempotency_id=tx.idempotency_id)
-    return rows.order_by("-id").first()
-
-
-def _resumed(tx: CommandTx, earlier: SetupAttempt | None) -> EarlierAttempt | None:
-    """Point the key at an attempt that may have been sent; None if there is none."""
-    if earlier is None or earlier.status == SetupAttemptStatus.NOT_SENT:
-        return None
-    assert tx.claim is not None, "the attempt was found by it"
-    keys.take_over(tx.claim, operation_id=earlier.id, intent_id=None)
-    return EarlierAttempt(earlier.id)
 
 
 def locked_setup(caller: Caller, setup_intent_id: UUID) -> SetupIntent:
