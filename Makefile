@@ -14,6 +14,9 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 RUN := .venv/bin/python
 LAUNCHER := $(RUN) -m paymentsite.launcher
 READY := .venv/.installed
+# The pip that comes with Python compares each wheel of an index with each platform: twice the time.
+# Modules are compiled when they are first imported: most of what the libraries bring never is.
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
 CHAOS_SMALL := $(RUN) -m bench.chaos --payments 110 --kills 7 --seed 2026 --time-factor 5
 
@@ -96,6 +99,7 @@ $(READY): requirements.txt requirements-dev.txt
 	sys.exit("error: only %d MB are free on this disk: make room for 1 GB" % f)'
 	@echo "  …  make .venv and install the requirements (a minute the first time)"
 	@$(PYTHON) -m venv .venv
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-input -r requirements-dev.txt
+	@$(PIP) pip==26.2 || echo "  …  this pip cannot be had: installing with the one of Python"
+	@$(PIP) -r requirements-dev.txt
 	@touch $@
 	@echo "  ok make .venv and install the requirements"
