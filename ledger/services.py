@@ -1,4 +1,4 @@
-"""The only writers of the books: `post`, `post_many`, and the job that takes balance snapshots.
+"""The only writers of the books: `post`, `post_series`, and the job that takes balance snapshots.
 
 What to post is decided by the caller, by the rules in posting_rules, dispute_rules and
 settlement_rules.
@@ -10,16 +10,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, connection, transaction
 
 from ledger.chart import AccountRef
 from ledger.database import statements
-from ledger.database.row_ids import new_row_id
+from ledger.database.row_ids import new_row_id, new_row_ids
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
-from ledger.posting_rules import EntryLine, Posting
+from ledger.money import Money
+from ledger.posting_rules import EntryLine, Parties, Posting, Rule
 
 # Accounts are never deleted, so a process remembers those it has seen committed.
 _known_accounts: set[UUID] = set()
@@ -89,22 +90,19 @@ _TAKE_SNAPSHOTS: Final = """
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM taken), (SELECT id FROM batch ORDER BY id DESC LIMIT 1)"""
-# The same for several sources: what differs from source to source comes with each transaction.
-_INSERT_TRANSACTIONS_OF_MANY: Final = """
-    INSERT INTO ledger_transaction
-        (id, rule, source_type, source_id, payment_id, merchant_id, psp_account, effective_date,
-         posted_at)
-    SELECT t.id, t.rule, t.source_type, t.source_id, t.payment_id, t.merchant_id, t.psp_account,
-           t.effective_date, %s::timestamptz
-      FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::uuid[],
-                  %s::text[], %s::date[])
-        AS t (id, rule, source_type, source_id, payment_id, merchant_id, psp_account,
-              effective_date)"""
-_INSERT_ENTRIES_OF_MANY: Final = """
+# Of sources that book by one rule between the same two accounts, only what differs travels.
+_POST_SERIES: Final = """
+    WITH given AS (
+        SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::date[], %s::bigint[])
+            AS g (id, source_id, payment_id, effective_date, amount_minor)
+    ), written AS (
+        INSERT INTO ledger_transaction
+            (id, rule, source_type, source_id, payment_id, psp_account, effective_date, posted_at)
+        SELECT id, %s, %s, source_id, payment_id, %s, effective_date, %s::timestamptz FROM given)
     INSERT INTO ledger_entry
         (transaction_id, payment_id, account_id, direction, amount_minor, currency, entry_type)
-    SELECT e.* FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::bigint[],
-                           %s::text[], %s::text[]) AS e"""
+    SELECT id, payment_id, unnest(%s::uuid[]), unnest(%s::text[]), amount_minor, %s, %s
+      FROM given"""
 _ACCOUNTS_PER_STATEMENT: Final = 500
 # A tail of this length is read in well under a millisecond; shorter ones need no snapshot.
 _TAIL_ENTRIES_MIN: Final = 1_000
@@ -112,28 +110,30 @@ _TAIL_ENTRIES_MAX: Final = 50_000
 SNAPSHOT_SECONDS: Final = 5.0
 """Of one run of the job."""
 
-_POST_MANY: Final = f"WITH written AS ({_INSERT_TRANSACTIONS_OF_MANY}) {_INSERT_ENTRIES_OF_MANY}"
-_POST_MANY_WITH_ACCOUNTS: Final = (
-    f"WITH accounts AS ({_INSERT_ACCOUNTS}), written AS ({_INSERT_TRANSACTIONS_OF_MANY}) "
-    f"{_INSERT_ENTRIES_OF_MANY}"
-)
 _POST: Final = f"WITH written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
 _POST_WITH_ACCOUNTS: Final = (
     f"WITH accounts AS ({_INSERT_ACCOUNTS}), written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourcePostings:
-    """What one source books, each rule once; see `post_many`."""
+class Sourced(NamedTuple):
+    """What one source books."""
 
-    source_type: str
     source_id: UUID
     payment_id: UUID | None
-    merchant_id: UUID | None
-    psp_account: str
     effective_date: date
-    postings: tuple[Posting, ...]
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What many sources, of no merchant, book by one rule to the same two accounts."""
+
+    rule: Rule
+    parties: Parties
+    currency: str
+    source_type: str
+    sources: Sequence[Sourced]
 
 
 def post(
@@ -189,45 +189,21 @@ def post(
     return ids
 
 
-def post_many(sources: Sequence[SourcePostings]) -> None:
-    """Write what several sources book in the caller's transaction, in one statement.
+def post_series(all_series: Sequence[Series]) -> None:
+    """Write what many sources book in the caller's transaction, by one statement for each series.
 
-    Accounts that do not exist yet are opened. Refuses what `post` refuses, and ValueError for a
-    reversal or a posting that is available later: those belong to one source.
+    Accounts that do not exist yet are opened. Refuses what `post` refuses.
     """
     if not connection.in_atomic_block:
-        raise OutsideTransaction("post_many() belongs into the transaction of what it describes")
-    rows = [(new_row_id(), source, each) for source in sources for each in source.postings]
-    if not rows:
-        return
-    if any(posting.reverses or posting.available_on for _, _, posting in rows):
-        raise ValueError("a reversal, or a posting that is available later, is posted by post()")
-    lines = [(id, line) for id, _, posting in rows for line in posting.lines]
-    unknown = {ref.id: ref for _, line in lines if (ref := line.account).id not in _known_accounts}
-    params: list[Any] = [
-        datetime.now(UTC),
-        _array([id for id, _, _ in rows]),
-        _array([posting.rule for _, _, posting in rows]),
-        _array([source.source_type for _, source, _ in rows]),
-        _array([source.source_id for _, source, _ in rows]),
-        _array([source.payment_id or "NULL" for _, source, _ in rows]),
-        _array([source.merchant_id or "NULL" for _, source, _ in rows]),
-        _quoted_array([source.psp_account for _, source, _ in rows]),
-        _array([source.effective_date for _, source, _ in rows]),
-        _array([id for id, _ in lines]),
-        _array(
-            [source.payment_id or "NULL" for _, source, each in rows for _ in each.lines],
-        ),
-        *_entry_columns(lines)[1:],
-    ]
-    if unknown:
-        params = _account_columns(unknown) + params
-    try:
-        statements.execute(_POST_MANY_WITH_ACCOUNTS if unknown else _POST_MANY, params)
-    except IntegrityError as error:
-        raise _refusal(error, f"one of {len(sources)} sources") from error
-    if unknown:
-        transaction.on_commit(lambda: _known_accounts.update(unknown))
+        raise OutsideTransaction("post_series() belongs into the transaction of what it describes")
+    filled = [series for series in all_series if series.sources]
+    examples = [_smallest(series) for series in filled]
+    _open_accounts([line.account for posting in examples for line in posting.lines])
+    for series, example in zip(filled, examples, strict=True):
+        try:
+            statements.execute(_POST_SERIES, _series_columns(series, example))
+        except IntegrityError as error:
+            raise _refusal(error, f"one of {len(series.sources)} sources") from error
 
 
 def take_snapshot(*, tail_entries_min: int = _TAIL_ENTRIES_MIN) -> int:
@@ -259,6 +235,39 @@ def take_snapshot(*, tail_entries_min: int = _TAIL_ENTRIES_MIN) -> int:
 def forget_known_accounts() -> None:
     """Forget which accounts exist, after a test database was emptied."""
     _known_accounts.clear()
+
+
+def _smallest(series: Series) -> Posting:
+    """The posting of its smallest amount. Only the amount differs in the others: what is refused of
+    any is refused of this one."""
+    minor = min(each.amount_minor for each in series.sources)
+    return series.rule(series.parties, Money(minor, series.currency))
+
+
+def _series_columns(series: Series, example: Posting) -> list[Any]:
+    source_ids, payment_ids, dates, amounts = zip(*series.sources, strict=True)
+    return [
+        _array(new_row_ids(len(source_ids))),
+        _array(source_ids),
+        _array([id or "NULL" for id in payment_ids]),
+        _array(dates),
+        _array(amounts),
+        series.rule.name,
+        series.source_type,
+        series.parties.psp_account,
+        datetime.now(UTC),
+        _array([line.account.id for line in example.lines]),
+        _array([line.direction for line in example.lines]),
+        series.currency,
+        series.rule.entry_type,
+    ]
+
+
+def _open_accounts(refs: Sequence[AccountRef]) -> None:
+    unknown = {ref.id: ref for ref in refs if ref.id not in _known_accounts}
+    if unknown:
+        statements.execute(_INSERT_ACCOUNTS, _account_columns(unknown))
+        transaction.on_commit(lambda: _known_accounts.update(unknown))
 
 
 def _text(id: UUID | None) -> str | None:

@@ -56,10 +56,23 @@ def new_row_id() -> UUID:
 
     The first one of a transaction announces them. Those of one transaction rise.
     """
+    return _new_id(_announced_ms())
+
+
+def new_row_ids(count: int) -> list[UUID]:
+    """So many of them, in rising order."""
+    from_ms = _announced_ms()
+    return [_new_id(from_ms) for _ in range(count)]
+
+
+def _announced_ms() -> int:
     announcement = _present_announcement()
     if announcement is None:
         announcement = note_announced(execute(f"SELECT {ANNOUNCE_SQL}")[0][0])
-    from_ms = announcement.from_ms
+    return announcement.from_ms
+
+
+def _new_id(from_ms: int) -> UUID:
     identifier = uuid7()
     present_ms = identifier.int >> 80
     if present_ms < from_ms or (present_ms == from_ms and _behind.is_of(from_ms)):

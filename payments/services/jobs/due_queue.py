@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=models.Model)
 
+EndSome = Callable[[list[Any]], list[Any]]
+"""Ends some of the locked rows with these keys; returns the keys of the others, in their order."""
+ONE_BY_ONE: Final = 100
+"""So many rows are handled one by one after a failure to end many together."""
 UNANSWERED_MAX: Final = 2
 """Unanswered calls in a row; a single one may be due to its row and not to the account."""
 
@@ -86,6 +90,23 @@ class DueQueue(Generic[M]):
             # Read in the same transaction: `due` is then surely the end of this lease.
             return list(self._rows.filter(pk__in=keys).order_by("pk")) if keys else []
 
+    def take_rest(
+        self, end_some: EndSome, *, most: int, skip_accounts: Collection[UUID] = ()
+    ) -> tuple[int, list[M]]:
+        """Have `end_some` end due rows, up to `most`, and lease those that it leaves over.
+
+        All in one transaction. Returns how many rows there were, and those that are leased, in the
+        order in which they were due. What `end_some` raises leaves all of them due.
+        """
+        with transaction.atomic(durable=True):
+            keys = self._lock(most, skip_accounts)
+            left = end_some(keys) if keys else []
+            if not left:
+                return len(keys), []
+            execute(f"{self._update} WHERE {self._pk} = ANY(%s)", [left])
+            rows = {row.pk: row for row in self._rows.filter(pk__in=left)}
+        return len(keys), [rows[key] for key in left]
+
     def lock_due(self, *columns: str, most: int, skip: Collection[Any] = ()) -> list[M]:
         """Lock up to `most` due rows until the present transaction ends, without leasing them.
 
@@ -126,17 +147,6 @@ class DueQueue(Generic[M]):
             row.pk: row for row in found.order_by("pk") if getattr(row, self._due) == fences[row.pk]
         }
 
-    def lock_leased(self, rows: Sequence[M]) -> list[M]:
-        """Lock the rows whose lease is still the one under which they were taken, in order of the
-        key; returns them as they were taken, without reading them again."""
-        found = execute(
-            f"SELECT {self._pk}, {self._due} FROM {self._table} WHERE {self._pk} = ANY(%s) "
-            f"ORDER BY {self._pk} FOR UPDATE",
-            [[row.pk for row in rows]],
-        )
-        due = dict(found)
-        return [row for row in rows if due.get(row.pk) == getattr(row, self._due)]
-
     def release(self, rows: Sequence[M]) -> None:
         """Make rows of one lease due again, for any worker, unless the lease has passed.
 
@@ -163,6 +173,20 @@ class DueQueue(Generic[M]):
             f"{self._update} WHERE {self._pk} = ANY (ARRAY({due})) RETURNING {self._pk}", params
         )
         return [key for (key,) in rows]
+
+    def _lock(self, most: int, skipped: Collection[UUID]) -> list[Any]:
+        """Lock up to `most` due rows; their keys, those first that are due for longest."""
+        parts = [f"AND {self._first}", f"AND NOT ({self._first})"] if self._first else [""]
+        skips = f"AND {self._account} <> ALL(%s)" if self._account else ""
+        keys: list[Any] = []
+        for only in parts:
+            wanted = most - len(keys)
+            params = [list(skipped), wanted] if self._account else [wanted]
+            if wanted:
+                keys += [
+                    key for (key,) in execute(self._due_sql(self._pk, f"{only} {skips}"), params)
+                ]
+        return keys
 
     def _due_sql(self, columns: str, conditions: str) -> str:
         return (
@@ -202,24 +226,53 @@ class UnresponsiveAccounts:
 class Sweep(Generic[M]):
     """One bounded run over a queue; rows of unresponsive accounts are skipped and stay due."""
 
-    def __init__(self, queue: DueQueue[M], *, seconds: float, most: int = sys.maxsize) -> None:
+    def __init__(
+        self,
+        queue: DueQueue[M],
+        *,
+        seconds: float,
+        most: int = sys.maxsize,
+        end_some: EndSome | None = None,
+    ) -> None:
+        """With `end_some`, rows that it ends are taken, and not handed out."""
         self._queue = queue
         self._most = most
         self._end = time.monotonic() + seconds
+        self._end_some = end_some
         self.unresponsive = UnresponsiveAccounts()
         self.taken = 0
         """How many rows were taken so far."""
+        self.failure: Exception | None = None
+        """The first failure that is to be raised at the end."""
 
     def batches(self, size: int) -> Iterator[list[M]]:
-        """Take rows, up to `size` under one lease, until none is due or the bounds are reached."""
+        """Take rows, up to `size` at once, until none is due or the bounds are reached."""
         while self.taken < self._most and time.monotonic() < self._end:
             wanted = min(size, self._most - self.taken)
-            rows = self._queue.take(most=wanted, skip_accounts=list(self.unresponsive))
-            self.taken += len(rows)
+            is_last, rows = self._take(wanted)
             if rows:
                 yield rows
-            if len(rows) < wanted:
+            if is_last:
                 return
+
+    def _take(self, wanted: int) -> tuple[bool, list[M]]:
+        """Rows under one lease, and whether no more are due."""
+        skipped = list(self.unresponsive)
+        if self._end_some is not None:
+            try:
+                count, rows = self._queue.take_rest(
+                    self._end_some, most=wanted, skip_accounts=skipped
+                )
+                self.taken += count
+                return count < wanted, rows
+            except Exception as error:
+                # One of them may be the cause: handled one by one, it stops no other.
+                logger.exception("%s rows could not be handled together", wanted)
+                self.note_failure(error)
+                wanted = min(wanted, ONE_BY_ONE)
+        rows = self._queue.take(most=wanted, skip_accounts=skipped)
+        self.taken += len(rows)
+        return len(rows) < wanted, rows
 
     def may_handle(self, row: M) -> bool:
         """False once the time is over, or while the row's account does not respond."""
@@ -231,6 +284,10 @@ class Sweep(Generic[M]):
         """Say how one row ended."""
         self.unresponsive.note(self._queue.account_of(row), handled)
 
+    def note_failure(self, error: Exception) -> None:
+        """Keep an unexpected failure, if it is the first."""
+        self.failure = self.failure or error
+
 
 def run_sweep(
     queue: DueQueue[M],
@@ -239,29 +296,20 @@ def run_sweep(
     seconds: float,
     most: int = sys.maxsize,
     size: int = 1,
-    handle_many: Callable[[list[M]], list[M]] | None = None,
+    end_some: EndSome | None = None,
 ) -> int:
     """Take and handle due rows until `seconds` or `most` is reached; returns how many were taken.
 
     One by one, so that a worker that is killed or loses its database holds up one row only. With
-    `handle_many`, `size` rows are taken at once: it handles those that need no PSP, and returns the
-    rest. An account that gives no answer twice in a row is skipped for the rest of the sweep. What
-    `handle` raises is logged, and that row is taken again after its lease. The first such error is
-    raised at the end, so that the sweep counts as failed and its alert can fire.
+    `end_some`, `size` rows are taken at once: it ends those that need no PSP, and the rest is
+    handled. An account that gives no answer twice in a row is skipped for the rest of the sweep.
+    What `handle` raises is logged, and that row is taken again after its lease. The first such
+    error is raised at the end, so that the sweep counts as failed and its alert can fire.
     """
-    sweep = Sweep(queue, most=most, seconds=seconds)
-    failure: Exception | None = None
+    sweep = Sweep(queue, most=most, seconds=seconds, end_some=end_some)
     for rows in sweep.batches(size):
-        left = rows
-        if handle_many is not None:
-            try:
-                left = handle_many(rows)
-            except Exception as error:
-                # One of them may be the cause: handled one by one, it stops no other.
-                logger.exception("%s rows could not be handled together", len(rows))
-                failure = failure or error
         skipped: list[M] = []
-        for row in left:
+        for row in rows:
             if size > 1 and not sweep.may_handle(row):
                 skipped.append(row)
                 continue
@@ -270,9 +318,9 @@ def run_sweep(
                 handled = handle(row)
             except Exception as error:
                 logger.exception("%s %s could not be handled", row._meta.verbose_name, row.pk)
-                failure = failure or error
+                sweep.note_failure(error)
             sweep.note(row, handled)
         queue.release(skipped)
-    if failure is not None:
-        raise failure
+    if sweep.failure is not None:
+        raise sweep.failure
     return sweep.taken

@@ -6,18 +6,19 @@ suspense, so that 1110 stays what the PSP holds for us; that is reversed once th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from ledger import chart
 from ledger import settlement_rules as rules
 from ledger.money import Money
-from ledger.posting_rules import Parties, Posting, Rule, reversal_of
+from ledger.posting_rules import Parties, Rule, reversal_of
 from ledger.selectors import changes_by_rule
-from ledger.services import SourcePostings, post, post_many
-from payments.models import Dispute, Operation
+from ledger.services import Series, Sourced, post, post_series
+from payments.models import Dispute
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     DISPUTE_LINES,
@@ -28,15 +29,14 @@ from reconciliation.models import SettlementLine
 
 _BySign = tuple[Rule, Rule]
 """The rule for an amount that the PSP added to our balance, and for one that it took."""
+_Change = tuple[_BySign, int]
+"""By how many minor units our balance with the PSP changed, and the rules for that."""
 
-_OF_OPERATIONS: Final[Mapping[LineKind, _BySign]] = {
+_GROSS: Final[Mapping[LineKind, _BySign]] = {
     LineKind.CHARGE: (rules.charge_settled, rules.charge_settled),
     LineKind.CHARGE_FAILURE: (rules.charge_settlement_reversed, rules.charge_settlement_reversed),
     LineKind.REFUND: (rules.refund_settled, rules.refund_settled),
     LineKind.REFUND_FAILURE: (rules.refund_settlement_reversed, rules.refund_settlement_reversed),
-}
-_OF_THE_ACCOUNT: Final[Mapping[LineKind, _BySign]] = {
-    LineKind.FEE: (rules.account_fee_returned, rules.account_fee),
     LineKind.RESERVE: (rules.reserve_released, rules.reserve_withheld),
     LineKind.PAYOUT: (rules.payout_returned, rules.payout),
     LineKind.PAYOUT_REVERSAL: (rules.payout_returned, rules.payout),
@@ -45,8 +45,22 @@ _FEES: Final[_BySign] = (rules.processing_fee_returned, rules.processing_fee)
 _ACCOUNT_FEES: Final[_BySign] = (rules.account_fee_returned, rules.account_fee)
 _SUSPENSE: Final[_BySign] = (rules.unexplained_receipt, rules.unexplained_charge)
 
-assert set(_OF_OPERATIONS) == OPERATION_LINES
-assert set(_OF_THE_ACCOUNT) == ACCOUNT_LINES
+assert {*_GROSS, LineKind.FEE} == OPERATION_LINES | ACCOUNT_LINES
+
+
+class LineToBook(NamedTuple):
+    """What the booking of a line depends on."""
+
+    id: int
+    kind: str
+    psp_account: str
+    currency: str
+    gross_minor: int
+    fee_minor: int
+    day: date
+    """That the line names (UTC)."""
+    payment_id: UUID | None
+    """Of a charge or refund."""
 
 
 def source_of(line_id: int) -> UUID:
@@ -54,20 +68,26 @@ def source_of(line_id: int) -> UUID:
     return UUID(int=line_id)
 
 
-def book_lines(found: Iterable[tuple[SettlementLine, Operation]]) -> None:
-    """Book lines of charges and refunds, each with its operation, in the caller's transaction.
+def to_book(line: SettlementLine, *, payment_id: UUID | None) -> LineToBook:
+    """A line as `book_lines` takes it."""
+    return LineToBook(
+        id=line.pk,
+        kind=line.kind,
+        psp_account=line.psp_account.code,
+        currency=line.currency,
+        gross_minor=line.gross_minor,
+        fee_minor=line.fee_minor,
+        day=line.occurred_at.astimezone(UTC).date(),
+        payment_id=payment_id,
+    )
+
+
+def book_lines(lines: Iterable[LineToBook]) -> None:
+    """Book lines of charges, of refunds and of the account, in the caller's transaction.
 
     Refuses AlreadyPosted for a line that is booked.
     """
-    post_many([_bookings_of(line, operation) for line, operation in found])
-
-
-def book_account_lines(lines: Sequence[SettlementLine]) -> None:
-    """Book lines of the account as a whole, in the caller's transaction.
-
-    Refuses AlreadyPosted for a line that is booked.
-    """
-    post_many([_sourced(line, _account_postings(line), payment_id=None) for line in lines])
+    _book((line, _changes(line)) for line in lines)
 
 
 def book_to_suspense(line: SettlementLine) -> None:
@@ -77,14 +97,17 @@ def book_to_suspense(line: SettlementLine) -> None:
     the difference.
     """
     if not (_is_booked_by_its_dispute(line) or _transactions_in_suspense(line)):
-        post_many([_sourced(line, _suspense(line), payment_id=None)])
+        _book([(to_book(line, payment_id=None), [(_SUSPENSE, line.net.minor)])])
 
 
 def clear_suspense(line: SettlementLine) -> None:
     """Reverse what the line booked to suspense, if it did, in the caller's transaction."""
     for transaction_id in _transactions_in_suspense(line):
+        booked = _rule_of(_SUSPENSE, line.net.minor)(
+            _parties(line.psp_account.code), Money(abs(line.net.minor), line.currency)
+        )
         post(
-            [reversal_of(posting, reverses=transaction_id) for posting in _suspense(line)],
+            [reversal_of(booked, reverses=transaction_id)],
             source_type=rules.SOURCE,
             source_id=source_of(line.pk),
             payment_id=None,
@@ -93,22 +116,48 @@ def clear_suspense(line: SettlementLine) -> None:
         )
 
 
-def _bookings_of(line: SettlementLine, operation: Operation) -> SourcePostings:
-    gross = _posting(line, _OF_OPERATIONS[LineKind(line.kind)], line.gross_minor)
-    fee = _posting(line, _FEES, -line.fee_minor)
-    return _sourced(line, [*gross, *fee], payment_id=operation.intent_id)
+def _changes(line: LineToBook) -> list[_Change]:
+    """What a line says of our balance with the PSP: its gross, and its fee."""
+    kind = LineKind(line.kind)
+    if kind is LineKind.FEE:
+        return [(_ACCOUNT_FEES, line.gross_minor - line.fee_minor)]
+    fees = _FEES if kind in OPERATION_LINES else _ACCOUNT_FEES
+    return [(_GROSS[kind], line.gross_minor), (fees, -line.fee_minor)]
 
 
-def _account_postings(line: SettlementLine) -> list[Posting]:
-    by_sign = _OF_THE_ACCOUNT[LineKind(line.kind)]
-    if by_sign == _ACCOUNT_FEES:
-        return _posting(line, by_sign, line.net.minor)
-    gross = _posting(line, by_sign, line.gross_minor)
-    return [*gross, *_posting(line, _ACCOUNT_FEES, -line.fee_minor)]
+def _book(changes: Iterable[tuple[LineToBook, list[_Change]]]) -> None:
+    """Book what is not zero; the lines that book by one rule to the same accounts together."""
+    found: defaultdict[tuple[Rule, str, str], list[Sourced]] = defaultdict(list)
+    for line, each in changes:
+        source_id = source_of(line.id)
+        for by_sign, minor in each:
+            if minor:
+                rule = _rule_of(by_sign, minor)
+                found[rule, line.psp_account, line.currency].append(
+                    Sourced(source_id, line.payment_id, line.day, abs(minor))
+                )
+    post_series(
+        [
+            Series(
+                rule=rule,
+                parties=_parties(psp_account),
+                currency=currency,
+                source_type=rules.SOURCE,
+                sources=sources,
+            )
+            for (rule, psp_account, currency), sources in found.items()
+        ]
+    )
 
 
-def _suspense(line: SettlementLine) -> list[Posting]:
-    return _posting(line, _SUSPENSE, line.net.minor)
+def _rule_of(by_sign: _BySign, minor: int) -> Rule:
+    added, taken = by_sign
+    return added if minor > 0 else taken
+
+
+def _parties(psp_account: str) -> Parties:
+    # Of no merchant: what we owe one, the operation booked.
+    return Parties(psp_account=psp_account, merchant="")
 
 
 def _is_booked_by_its_dispute(line: SettlementLine) -> bool:
@@ -124,29 +173,3 @@ def _transactions_in_suspense(line: SettlementLine) -> list[UUID]:
         code=chart.PSP_BALANCE.code, source_type=rules.SOURCE, source_id=source_of(line.pk)
     )
     return [booked[rule.name].transaction_id for rule in _SUSPENSE if rule.name in booked]
-
-
-def _posting(line: SettlementLine, by_sign: _BySign, change_minor: int) -> list[Posting]:
-    """The posting of a change of our balance with the PSP; none if it did not change."""
-    if not change_minor:
-        return []
-    added, taken = by_sign
-    # Of no merchant: what we owe one, the operation booked.
-    parties = Parties(psp_account=line.psp_account.code, merchant="")
-    rule = added if change_minor > 0 else taken
-    return [rule(parties, Money(abs(change_minor), line.currency))]
-
-
-def _sourced(
-    line: SettlementLine, postings: Sequence[Posting], *, payment_id: UUID | None
-) -> SourcePostings:
-    """Booked on the day that the line names."""
-    return SourcePostings(
-        source_type=rules.SOURCE,
-        source_id=source_of(line.pk),
-        payment_id=payment_id,
-        merchant_id=None,
-        psp_account=line.psp_account.code,
-        effective_date=line.occurred_at.astimezone(UTC).date(),
-        postings=tuple(postings),
-    )

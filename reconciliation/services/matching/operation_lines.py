@@ -26,9 +26,9 @@ from reconciliation.services.matching.dispute_line_facts import (
     of_amounts,
 )
 
-_APPLIED: Final = frozenset({S.SUCCEEDED, S.EXCESS})
+APPLIED: Final = frozenset({S.SUCCEEDED, S.EXCESS})
 """The operation has moved its money, and was not reversed."""
-_WAS_APPLIED: Final = _APPLIED | {S.REVERSED}
+_WAS_APPLIED: Final = APPLIED | {S.REVERSED}
 SIGNS: Final = {
     LineKind.CHARGE: 1,
     LineKind.CHARGE_FAILURE: -1,
@@ -119,7 +119,7 @@ def is_recorded(operation: Operation, balance: int) -> bool:
 
 
 def _is_applied(operation: Operation) -> bool:
-    return operation.status in _APPLIED
+    return operation.status in APPLIED
 
 
 def _require_amount(operation: Operation, reported: Money) -> None:

@@ -1,68 +1,104 @@
-"""Finds the operations that settlement lines report: many lines by a few queries. Reads only."""
+"""Finds the lines whose operation is recorded just as they say: many by one query. Reads only."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from payments.models import Operation
+from ledger.database.statements import execute, table_of
+from payments.models import Operation, PspAccount
+from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind as K
-from psp_adapters.contract.settlement_reports import OPERATION_LINES, LineKind
+from psp_adapters.contract.settlement_reports import ACCOUNT_LINES, LineKind
+from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine
-from reconciliation.services.matching.operation_lines import EFFECTS, SIGNS, is_recorded
+from reconciliation.services.matching.line_bookings import LineToBook
+from reconciliation.services.matching.operation_lines import APPLIED, EFFECTS, SIGNS
 from reconciliation.states import LineStatus
 
 _REFUNDS: Final = frozenset({LineKind.REFUND, LineKind.REFUND_FAILURE})
-_NEEDED: Final = (
-    *("intent", "psp_account", "psp_id", "kind", "capture_now", "status"),
-    *("amount_minor", "currency"),
+
+
+def _list(words: Collection[str]) -> str:
+    return ", ".join(f"'{word}'" for word in sorted(words))
+
+
+# Kinds of operations that move money, of which a line of each kind may be; see operation_lines.
+_KINDS: Final = ", ".join(
+    f"('{kind.value}', '{of.value}', {SIGNS[kind]})"
+    for kind in sorted(SIGNS)
+    for of in ([K.REFUND] if kind in _REFUNDS else [K.AUTHORIZE, K.CAPTURE])
 )
-"""Of an operation, to compare it and to book its line: a small part of its row."""
-_Name = tuple[UUID, str]
-"""A PSP account, and the id of an operation there."""
+_EFFECTS: Final = ", ".join(
+    f"('{kind.value}', {effect}, {kind in _REFUNDS})" for kind, effect in sorted(EFFECTS.items())
+)
+_LINES: Final = table_of(SettlementLine)
+_BALANCE: Final = (
+    f"(SELECT sum(e.effect) FROM {_LINES} x "
+    f"JOIN (VALUES {_EFFECTS}) AS e (kind, effect, is_refund) ON e.kind = x.kind "
+    "WHERE x.psp_account_id = l.psp_account_id AND x.psp_id = l.psp_id "
+    f"AND x.status <> '{LineStatus.DEAD}' AND e.is_refund = (o.kind = '{K.REFUND}'))"
+)
+"""Lines that apply the operation minus lines that reverse it, but for those that were given up."""
+_TO_BOOK: Final = (
+    "l.id, l.kind, p.code, l.currency, l.gross_minor, l.fee_minor, "
+    "(l.occurred_at AT TIME ZONE 'UTC')::date"
+)
+# Left to be handled one by one: lines that were given up once, and lines that software of ours
+# failed to match, which would stop the others of their batch.
+_MINE: Final = (
+    f"l.id = ANY(%s) AND l.retrying_since <= l.stored_at "
+    f"AND l.discrepancy <> '{Discrepancy.ATTEMPT_FAILED}'"
+)
+_KNOWN: Final = (
+    f"SELECT {_TO_BOOK}, o.intent_id, o.id FROM {_LINES} l "
+    f"JOIN {table_of(PspAccount)} p ON p.id = l.psp_account_id "
+    f"JOIN (VALUES {_KINDS}) AS k (line_kind, kind, sign) ON k.line_kind = l.kind "
+    f"JOIN {table_of(Operation)} o ON o.psp_account_id = l.psp_account_id AND o.kind = k.kind "
+    "AND o.psp_id = l.psp_id AND o.psp_id <> '' "
+    f"AND (o.kind <> '{K.AUTHORIZE}' OR o.capture_now) "
+    "AND o.amount_minor = k.sign * l.gross_minor AND o.currency = l.currency "
+    f"WHERE {_MINE} AND CASE WHEN o.status IN ({_list(APPLIED)}) THEN {_BALANCE} = 1 "
+    f"WHEN o.status = '{OperationStatus.REVERSED}' THEN {_BALANCE} = 0 ELSE false END"
+)
+_OF_ACCOUNT: Final = (
+    f"SELECT {_TO_BOOK} FROM {_LINES} l JOIN {table_of(PspAccount)} p ON p.id = l.psp_account_id "
+    f"WHERE {_MINE} AND l.kind IN ({_list([kind.value for kind in ACCOUNT_LINES])})"
+)
 
 
-def known_operations(lines: Sequence[SettlementLine]) -> dict[int, Operation]:
-    """By line: the operation that it reports, if its amount and status are just as reported.
+def known_lines(line_ids: Sequence[int]) -> list[tuple[LineToBook, UUID | None]]:
+    """Those of these lines that need no PSP to be matched, each with its operation, if it has one.
 
-    Lines that are missing here are of disputes, or something of them must be found out.
+    Of a charge or refund: its one operation has just the amount and the status that its lines say.
+    Of the account as a whole: always.
     """
-    named = [each for each in lines if each.kind in OPERATION_LINES and each.psp_id]
-    operations, balances = _operations_of(named), _balances_of(named)
-    known: dict[int, Operation] = {}
-    for line in named:
-        is_refund = line.kind in _REFUNDS
-        operation = operations.get((_name_of(line), is_refund))
-        sign = SIGNS[LineKind(line.kind)]
-        if operation is None or sign * line.gross_minor != operation.amount_minor:
-            continue
-        balance = balances[_name_of(line), is_refund]
-        if line.currency == operation.currency and is_recorded(operation, balance):
-            known[line.pk] = operation
-    return known
+    found = [(LineToBook(*row[:-1]), row[-1]) for row in execute(_KNOWN, [list(line_ids)])]
+    count = Counter(line.id for line, _ in found)
+    of_account = [LineToBook(*row, None) for row in execute(_OF_ACCOUNT, [list(line_ids)])]
+    return [
+        *((line, operation_id) for line, operation_id in found if count[line.id] == 1),
+        *((line, None) for line in of_account),
+    ]
 
 
 def balance_of(line: SettlementLine) -> int:
     """Report lines that apply the line's operation minus lines that reverse it; see EFFECTS."""
-    return _balances_of([line])[_name_of(line), line.kind in _REFUNDS]
-
-
-def _name_of(line: SettlementLine) -> _Name:
-    return line.psp_account_id, line.psp_id
-
-
-def _operations_of(lines: Sequence[SettlementLine]) -> dict[tuple[_Name, bool], Operation]:
-    """By name, and whether it is a refund; else a capture, or a sale at once."""
-    rows = operations_named(
-        accounts={line.psp_account_id for line in lines}, ids={line.psp_id for line in lines}
+    is_refund = line.kind in _REFUNDS
+    rows = SettlementLine.objects.filter(
+        psp_account_id=line.psp_account_id,
+        psp_id=line.psp_id,
+        kind__in=[kind.value for kind in EFFECTS if (kind in _REFUNDS) == is_refund],
     )
-    rows = rows.only(*_NEEDED)
-    moved = [row for row in rows if row.kind != K.AUTHORIZE or row.capture_now]
-    return {((row.psp_account_id, row.psp_id), row.kind == K.REFUND): row for row in moved}
+    return sum(
+        EFFECTS[LineKind(kind)]
+        for key, kind, status in rows.values_list("pk", "kind", "status")
+        if key == line.pk or status != LineStatus.DEAD
+    )
 
 
 def operations_named(*, accounts: Collection[UUID], ids: Collection[str]) -> QuerySet[Operation]:
@@ -74,19 +110,3 @@ def operations_named(*, accounts: Collection[UUID], ids: Collection[str]) -> Que
     )
     # Said outright: of more than 100 ids PostgreSQL does not see it, nor that its index fits.
     return rows.exclude(psp_id="")
-
-
-def _balances_of(lines: Sequence[SettlementLine]) -> dict[tuple[_Name, bool], int]:
-    """The same names; every line about them counts, but those that were given up."""
-    balances: dict[tuple[_Name, bool], int] = defaultdict(int)
-    asked = {line.pk for line in lines}
-    rows = SettlementLine.objects.filter(
-        psp_account_id__in={line.psp_account_id for line in lines},
-        psp_id__in={line.psp_id for line in lines},
-        kind__in=[kind.value for kind in EFFECTS],
-    )
-    names = ("pk", "psp_account_id", "psp_id", "kind", "status")
-    for key, account_id, psp_id, kind, status in rows.values_list(*names):
-        if key in asked or status != LineStatus.DEAD:
-            balances[(account_id, psp_id), kind in _REFUNDS] += EFFECTS[kind]
-    return balances

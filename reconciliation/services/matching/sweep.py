@@ -9,7 +9,6 @@ operator, and its money to suspense.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -34,14 +33,14 @@ from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
 from reconciliation.services.matching.line_bookings import (
-    book_account_lines,
     book_lines,
     book_to_suspense,
     clear_suspense,
+    to_book,
 )
 from reconciliation.services.matching.line_discrepancies import discrepancy_of
 from reconciliation.services.matching.operation_lines import match_operation_line
-from reconciliation.services.matching.recorded_operations import balance_of, known_operations
+from reconciliation.services.matching.recorded_operations import balance_of, known_lines
 from reconciliation.states import LineStatus
 
 logger = logging.getLogger(__name__)
@@ -49,12 +48,12 @@ logger = logging.getLogger(__name__)
 ACTOR: Final = "psp:settlement_report"
 SWEEP_LIMIT: Final = 50_000
 SWEEP_SECONDS: Final = 5.0
-LINES_AT_ONCE: Final = 500
+LINES_AT_ONCE: Final = 2_000
 """Matched without the PSP in one transaction; what is left of them is matched under one lease."""
 _END: Final = (
     f"UPDATE {table_of(SettlementLine)} l SET status = '{LineStatus.MATCHED}', accounted_at = %s, "
-    "next_attempt_at = NULL, last_error = '', discrepancy = '', operation_id = g.operation_id, "
-    "dispute_id = g.dispute_id "
+    "attempts = attempts + %s, next_attempt_at = NULL, last_error = '', discrepancy = '', "
+    "operation_id = g.operation_id, dispute_id = g.dispute_id "
     "FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[]) AS g (id, operation_id, dispute_id) "
     "WHERE l.id = g.id"
 )
@@ -107,25 +106,23 @@ def match_due_lines(*, limit: int = SWEEP_LIMIT) -> int:
         most=limit,
         seconds=SWEEP_SECONDS,
         size=LINES_AT_ONCE,
-        handle_many=_match_known,
+        end_some=_match_known,
     )
 
 
-def _match_known(leased: list[SettlementLine]) -> list[SettlementLine]:
-    """Match the lines whose operation is recorded just as they say, and those of the account;
-    returns the others.
+def _match_known(line_ids: list[int]) -> list[int]:
+    """Match those of these locked lines whose operation is recorded just as they say, and those of
+    the account; returns the others.
 
-    Nearly all lines of a report are of these kinds, and need no PSP. Lines of disputes come first
-    among the others.
+    Nearly all lines of a report are of these kinds, and need no PSP.
     """
-    known = known_operations(leased)
-    now = now_utc()
-    with transaction.atomic(durable=True):
-        mine = QUEUE.lock_leased(leased)
-        _book([(line, known[line.pk]) for line in mine if line.pk in known], now)
-        _book_of_account([line for line in mine if line.kind in ACCOUNT_LINES], now)
-    others = [each for each in leased if each.pk not in known and each.kind not in ACCOUNT_LINES]
-    return sorted(others, key=lambda line: line.kind not in DISPUTE_LINES)
+    known = known_lines(line_ids)
+    book_lines(line for line, _ in known)
+    matched = {line.id: operation_id for line, operation_id in known}
+    if matched:
+        none = [None] * len(matched)
+        execute(_END, [now_utc(), 1, list(matched), list(matched.values()), none])
+    return [each for each in line_ids if each not in matched]
 
 
 def _match_and_record(line: SettlementLine) -> Handled:
@@ -184,46 +181,34 @@ def _record(leased: SettlementLine, attempt: _Attempt) -> None:
         if line is None:
             return
         now = now_utc()
-        if attempt.operation is not None:
-            _book([(line, attempt.operation)], now)
-        elif attempt.is_of_account:
-            _book_of_account([line], now)
+        if attempt.operation is not None or attempt.is_of_account:
+            _book(line, attempt.operation, now)
         elif attempt.matched is not None:
             _record_match(line, attempt.matched, now)
         else:
             _record_failure(line, attempt, now)
 
 
-def _book(found: Sequence[tuple[SettlementLine, Operation]], now: datetime) -> None:
-    """Book the settlement of lines of charges and refunds, and match them to their operations."""
-    _settle_what_was_given_up(line for line, _ in found)
-    book_lines(found)
-    for line, operation in found:
-        line.match()
-        line.operation_id = operation.id
-    _end([line for line, _ in found], now)
+def _book(line: SettlementLine, operation: Operation | None, now: datetime) -> None:
+    """Book a line, and match it: one of a charge or refund to its operation, one of the account
+    to nothing, for it is what it says."""
+    _settle_what_was_given_up(line)
+    book_lines([to_book(line, payment_id=operation.intent_id if operation else None)])
+    line.match()
+    line.operation_id = operation.id if operation else None
+    _end(line, now)
 
 
-def _book_of_account(lines: Sequence[SettlementLine], now: datetime) -> None:
-    """Book lines of the account as a whole: they are what they say."""
-    _settle_what_was_given_up(lines)
-    book_account_lines(lines)
-    for line in lines:
-        line.match()
-    _end(lines, now)
-
-
-def _settle_what_was_given_up(lines: Iterable[SettlementLine]) -> None:
-    for line in lines:
-        if line.retrying_since > line.stored_at:  # It was given up once, and requeued.
-            clear_suspense(line)
-            close_by_rule(
-                ClosingRule.LINE_MATCHED,
-                line.psp_account,
-                CaseKind.CONTRADICTION,
-                name_of(line),
-                resolution="The line was requeued, and matches.",
-            )
+def _settle_what_was_given_up(line: SettlementLine) -> None:
+    if line.retrying_since > line.stored_at:  # It was given up once, and requeued.
+        clear_suspense(line)
+        close_by_rule(
+            ClosingRule.LINE_MATCHED,
+            line.psp_account,
+            CaseKind.CONTRADICTION,
+            name_of(line),
+            resolution="The line was requeued, and matches.",
+        )
 
 
 def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> None:
@@ -235,20 +220,19 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
         twice = _Attempt(error=error, discrepancy=Discrepancy.DUPLICATE_AT_PSP, is_hopeless=True)
         _record_failure(line, twice, now)
         return
-    _settle_what_was_given_up([line])
+    _settle_what_was_given_up(line)
     SettlementMatch.objects.bulk_create(
         SettlementMatch(line=line, transaction_id=transaction_id, matched_at=now)
         for transaction_id in matched.transaction_ids
     )
     line.match()
     line.dispute_id = matched.dispute_id
-    _end([line], now)
+    _end(line, now)
 
 
-def _end(lines: Sequence[SettlementLine], now: datetime) -> None:
-    """Write that these lines are matched, by one statement: they are locked."""
-    columns = ([each.pk for each in lines], [each.operation_id for each in lines])
-    execute(_END, [now, *columns, [each.dispute_id for each in lines]])
+def _end(line: SettlementLine, now: datetime) -> None:
+    """Write that a line is matched: it is locked, and its lease counted the attempt."""
+    execute(_END, [now, 0, [line.pk], [line.operation_id], [line.dispute_id]])
 
 
 def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> None:

@@ -125,6 +125,7 @@ def statements_to_match(settling: Settling, payments: int) -> int:
 
 
 def test_the_lines_of_recorded_operations_are_matched_together(settling: Settling) -> None:
+    statements_to_match(settling, 1)  # It opens the accounts.
     few, many = statements_to_match(settling, 1), statements_to_match(settling, 6)
     assert few == many
     assert {line.status for line in settling.lines()} == {LineStatus.MATCHED}
