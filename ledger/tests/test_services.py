@@ -21,6 +21,8 @@ from ledger.database.row_ids import new_row_id
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
 from ledger.invariants import snapshots_equal_their_entries
 from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
+from ledger.money import Money
+from ledger.services import Series, Sourced
 from ledger.tests.books import MERCHANT, PARTIES, PSP, book, sale, settle, settle_and_snapshot, usd
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -112,6 +114,74 @@ def test_a_source_is_posted_once_under_a_rule() -> None:
         )
     assert LedgerTransaction.objects.count() == 3
     assert LedgerEntry.objects.count() == 6
+
+
+def series(*amounts: int, rule: rules.Rule = rules.captured, currency: str = "USD") -> Series:
+    return Series(
+        rule=rule,
+        parties=PARTIES,
+        currency=currency,
+        source_type="settlement_line",
+        sources=[Sourced(uuid7(), uuid7(), date(2026, 1, 31), minor) for minor in amounts],
+    )
+
+
+def test_a_series_is_written_as_if_each_source_were_posted() -> None:
+    written = series(100, 200), series(7, rule=rules.platform_fee, currency="EUR")
+    with transaction.atomic():
+        services.post_series([*written, series()])
+    together = rows_by_source()
+    for each in (each for one in written for each in one.sources):
+        assert together[each.source_id][0][:3] == ("settlement_line", each.payment_id, PSP)
+    for one in written:
+        for each in one.sources:
+            with transaction.atomic():
+                services.post(
+                    [one.rule(PARTIES, Money(each.amount_minor, one.currency))],
+                    source_type="alone",
+                    source_id=each.source_id,
+                    payment_id=each.payment_id,
+                    merchant_id=None,
+                    psp_account=PSP,
+                    effective_date=each.effective_date,
+                )
+    for alone_and_together in rows_by_source().values():
+        first, second = (row[1:] for row in alone_and_together)
+        assert first == second
+    assert LedgerTransaction.objects.count() == 6
+
+
+def rows_by_source() -> dict[UUID, list[tuple[Any, ...]]]:
+    found: dict[UUID, list[tuple[Any, ...]]] = {}
+    for row in LedgerTransaction.objects.order_by("-source_type"):
+        entries = row.entries.order_by("id").values_list(
+            "account_id", "direction", "amount_minor", "currency", "entry_type", "payment_id"
+        )
+        named = (row.source_type, row.payment_id, row.psp_account, row.rule, row.merchant_id)
+        of_row = (*named, row.effective_date, row.available_on, list(entries))
+        found.setdefault(row.source_id, []).append(of_row)
+    return found
+
+
+@pytest.mark.parametrize("minor", [0, -5])
+def test_a_series_with_an_amount_that_is_not_positive_is_refused(minor: int) -> None:
+    with pytest.raises(ValueError, match="positive amount"), transaction.atomic():
+        services.post_series([series(1), series(100, minor, 200)])
+    assert _nothing_is_written()
+    assert not LedgerAccount.objects.exists()
+
+
+def test_a_series_is_posted_once_and_in_a_transaction() -> None:
+    once = series(100, 200)
+    with pytest.raises(OutsideTransaction):
+        services.post_series([once])
+    with transaction.atomic():
+        services.post_series([once])
+    twice = replace(once, sources=[Sourced(uuid7(), None, date(2026, 1, 31), 5), once.sources[0]])
+    with pytest.raises(AlreadyPosted, match="one of 2 sources"), transaction.atomic():
+        services.post_series([twice])
+    assert LedgerTransaction.objects.count() == 2
+    assert LedgerEntry.objects.count() == 4
 
 
 def test_eight_concurrent_posts_book_a_source_once(run_together: Callable[..., list[Any]]) -> None:

@@ -11,8 +11,10 @@ from django.db import IntegrityError, transaction
 
 from ledger.selectors import changes_by_rule
 from payments.clock import now_utc
+from payments.models import Operation
 from payments.tests.support.shop import body_of
 from reconciliation.models import SettlementLine, SettlementMatch
+from reconciliation.services.matching.line_bookings import book_lines, to_book
 from reconciliation.services.reports import reading
 from reconciliation.states import LineStatus
 from reconciliation.tests.support.banking import Banking, camt
@@ -145,6 +147,32 @@ def test_no_line_is_matched_to_an_operation_of_another_movement(
         line.save(update_fields=[*SETTLED, "operation_id"])
     line = SettlementLine.objects.get(pk=line.pk)
     assert (line.status, line.operation_id) == (LineStatus.OPEN, None)
+
+
+def test_one_line_of_another_operation_refuses_all_lines_of_its_update(
+    settled: Settling, application_cursor: psycopg.Cursor[Any]
+) -> None:
+    """What is checked together; the lines are booked as they say, and one names the other's."""
+    unmatched(settled)
+    lines = unmatched(settled)["charge"], settled.lines(kind="charge", status=LineStatus.OPEN)[0]
+    operations = [Operation.objects.get(psp_id=line.psp_id) for line in lines]
+    with transaction.atomic():
+        book_lines(
+            to_book(line, payment_id=operation.intent_id)
+            for line, operation in zip(lines, operations, strict=True)
+        )
+    update = (
+        "UPDATE reconciliation_settlement_line l SET status = 'matched', next_attempt_at = NULL, "
+        "accounted_at = now(), operation_id = g.operation FROM unnest(%s::bigint[], %s::uuid[]) "
+        "AS g (id, operation) WHERE l.id = g.id"
+    )
+    ids, (first, second) = [line.pk for line in lines], [each.id for each in operations]
+    for wrong in ([first, first], [second, second], [first, uuid.uuid4()]):
+        with pytest.raises(psycopg.Error, match=r"line_differs_from_(operation|books)"):
+            application_cursor.execute(update, [ids, wrong])
+        assert {line.status for line in settled.lines(pk__in=ids)} == {LineStatus.OPEN}
+    application_cursor.execute(update, [ids, [first, second]])
+    assert {line.status for line in settled.lines(pk__in=ids)} == {LineStatus.MATCHED}
 
 
 def test_no_transaction_matches_two_lines_and_no_matched_line_gets_another(
