@@ -23,8 +23,8 @@ from reconciliation.states import LineStatus
 _REFUNDS: Final = frozenset({LineKind.REFUND, LineKind.REFUND_FAILURE})
 
 
-def _list(words: Collection[str]) -> str:
-    return ", ".join(f"'{word}'" for word in sorted(words))
+def _list(values: Collection[str]) -> str:
+    return ", ".join(f"'{each}'" for each in sorted(values))
 
 
 # Kinds of operations that move money, of which a line of each kind may be; see operation_lines.
@@ -66,7 +66,7 @@ _KNOWN: Final = (
     f"WHEN o.status = '{OperationStatus.REVERSED}' THEN {_BALANCE} = 0 ELSE false END"
 )
 _OF_ACCOUNT: Final = (
-    f"SELECT {_TO_BOOK} FROM {_LINES} l JOIN {table_of(PspAccount)} p ON p.id = l.psp_account_id "
+    f"SELECT {_TO_BOOK}, NULL::uuid FROM {_LINES} l JOIN {table_of(PspAccount)} p ON p.id = l.psp_account_id "
     f"WHERE {_MINE} AND l.kind IN ({_list([kind.value for kind in ACCOUNT_LINES])})"
 )
 
@@ -79,7 +79,7 @@ def known_lines(line_ids: Sequence[int]) -> list[tuple[LineToBook, UUID | None]]
     """
     found = [(LineToBook(*row[:-1]), row[-1]) for row in execute(_KNOWN, [list(line_ids)])]
     count = Counter(line.id for line, _ in found)
-    of_account = [LineToBook(*row, None) for row in execute(_OF_ACCOUNT, [list(line_ids)])]
+    of_account = [LineToBook(*row) for row in execute(_OF_ACCOUNT, [list(line_ids)])]
     return [
         *((line, operation_id) for line, operation_id in found if count[line.id] == 1),
         *((line, None) for line in of_account),
