@@ -66,7 +66,8 @@ _KNOWN: Final = (
     f"WHEN o.status = '{OperationStatus.REVERSED}' THEN {_BALANCE} = 0 ELSE false END"
 )
 _OF_ACCOUNT: Final = (
-    f"SELECT {_TO_BOOK}, NULL::uuid FROM {_LINES} l JOIN {table_of(PspAccount)} p ON p.id = l.psp_account_id "
+    f"SELECT {_TO_BOOK}, NULL::uuid FROM {_LINES} l "
+    f"JOIN {table_of(PspAccount)} p ON p.id = l.psp_account_id "
     f"WHERE {_MINE} AND l.kind IN ({_list([kind.value for kind in ACCOUNT_LINES])})"
 )
 
