@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -31,12 +32,12 @@ def page(
     context: dict[str, Any],
     *,
     language: str,
-    fields: HostedFields | None = None,
+    fields: Sequence[HostedFields] = (),
     status: int = 200,
 ) -> HttpResponse:
-    """A page that may load what these card fields are made of, and nothing else from elsewhere."""
+    """A page that may load what these fields are made of, and nothing else from elsewhere."""
     with override(language):
-        driver = DRIVERS[fields.driver] if fields is not None and fields.driver else None
+        driver = next((DRIVERS[each.driver] for each in fields if each.driver), None)
         shared = {"style": STYLE, "script": SCRIPT, "driver": driver, "language": language}
         html = render_to_string(f"checkout/{template}.html", {**shared, **context})
     response = guarded(HttpResponse(html, status=status), fields=fields)
@@ -51,13 +52,14 @@ def json_answer(body: dict[str, Any], *, status: int = 200) -> HttpResponse:
     return guarded(answer)
 
 
-def guarded(response: HttpResponse, *, fields: HostedFields | None = None) -> HttpResponse:
-    """The address is a secret, and beside the page stand the PSP's card fields alone."""
-    wallets = f'(self "{fields.origin}")' if fields is not None else "(self)"
+def guarded(response: HttpResponse, *, fields: Sequence[HostedFields] = ()) -> HttpResponse:
+    """The address is a secret, and beside the page stand the PSPs' fields alone."""
+    origins = dict.fromkeys(f'"{each.origin}"' for each in fields)
+    wallets = f"({' '.join(('self', *origins))})"
     response["Cache-Control"] = "no-store"
     response["Content-Security-Policy"] = _policy(fields)
     # The sheet of a wallet may be a window of its own, which tells the fields how it ended.
-    alone = fields is None or not fields.wallets
+    alone = not any(each.wallets for each in fields)
     response["Cross-Origin-Opener-Policy"] = "same-origin" if alone else "same-origin-allow-popups"
     response["Permissions-Policy"] = ", ".join(
         [*(f"{feature}=()" for feature in _SWITCHED_OFF), f"payment={wallets}"]
@@ -67,14 +69,17 @@ def guarded(response: HttpResponse, *, fields: HostedFields | None = None) -> Ht
     return response
 
 
-def _policy(fields: HostedFields | None) -> str:
-    """The Content-Security-Policy of a page with these card fields."""
+def _policy(fields: Sequence[HostedFields]) -> str:
+    """The Content-Security-Policy of a page with these fields."""
     allowed = {name: [each] if each else [] for name, each in _SOURCES.items()}
-    if fields is not None:
-        allowed["frame-src"].append(fields.origin)
-        if fields.kind is FieldsKind.SCRIPT:
-            allowed["script-src"].append(fields.origin)
-        for name, origins in fields.sources.items():
+    for each in fields:
+        allowed["frame-src"].append(each.origin)
+        if each.kind is FieldsKind.SCRIPT:
+            allowed["script-src"].append(each.origin)
+        for name, origins in each.sources.items():
             allowed[name] += origins
-    rules = (f"{name} {' '.join(origins or [_NOTHING])}" for name, origins in allowed.items())
+    rules = (
+        f"{name} {' '.join(dict.fromkeys(origins)) or _NOTHING}"
+        for name, origins in allowed.items()
+    )
     return "; ".join(("default-src 'none'", *rules, _REFUSED))

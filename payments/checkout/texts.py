@@ -94,6 +94,21 @@ def text_of_refusal(reason: str, *, is_setup: bool) -> str:
     return str((_OF_REFUSED_SETUPS if is_setup else _OF_REFUSALS)[reason])
 
 
+def text_of_mandate(merchant: str, *, is_kept: bool) -> str:
+    """What a customer accepts who has an account debited, in the active language."""
+    once = gettext(
+        "By paying, you authorize %(merchant)s and its payment provider to debit this account "
+        "once, and your bank to pay this debit. You can claim the money back from your bank within "
+        "eight weeks of the debit."
+    )
+    later = gettext(
+        "By paying, you authorize %(merchant)s and its payment provider to debit this account now "
+        "and for later payments that you agree on with the shop, and your bank to pay these "
+        "debits. You can claim the money back from your bank within eight weeks of each debit."
+    )
+    return (later if is_kept else once) % {"merchant": merchant}
+
+
 def label_of_button(submit_type: str, amount: str) -> str:
     """The label of the button, with the amount; without one, the page keeps a card."""
     if not amount:

@@ -21,37 +21,33 @@ from django.views.decorators.http import require_POST, require_safe
 from ledger.money import Money
 from payments import public_ids
 from payments.checkout.localization import language_of, localized
+from payments.checkout.page_requests import chosen_by
 from payments.checkout.responses import guarded, json_answer, page
 from payments.checkout.texts import (
     label_of_button,
     labels_of_card,
     text_of_decline,
+    text_of_mandate,
     text_of_refusal,
 )
-from payments.models import CheckoutSession
+from payments.models import METHODS_WITH_MANDATE, CheckoutSession
 from payments.objects.checkout_session import page_url
 from payments.selectors.checkout import session_of_token
-from payments.services.checkout.attempts import CARD, NoEffect
+from payments.services.checkout.attempts import NoEffect
 from payments.services.checkout.page_state import PageState, Shown, state_of
 from payments.services.checkout.paying import offered_methods, pay, saved_cards
 from payments.services.checkout.saving import keep, keepable_methods
 from payments.services.checkout.setup_sessions import USAGE
-from payments.services.psp_gateway.accounts import has_card_fields
+from payments.services.psp_gateway.accounts import has_fields_for
 from payments.services.psp_gateway.hosted_fields import domain_association, hosted_fields_of
-from psp_adapters.contract.card_numbers import holds_card_number
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import FieldsKind, HostedFields
 
 logger = logging.getLogger(__name__)
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
-_METHOD_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{0,255}", re.ASCII)
-_BODY_BYTES_MAX: Final = 4096
 _TAKES_PAYMENT: Final = (Shown.PAY, Shown.CHALLENGE)
 _LEADS_ON: Final = (Shown.SUCCEEDED, Shown.ACCEPTED)
-_ATTEMPTS_MAX: Final = 1_000_000
-_ALTERNATIVES_MAX: Final = 10
-"""As many accounts as a routing rule names."""
 
 
 @require_safe
@@ -66,14 +62,17 @@ def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
     if state.shown not in _TAKES_PAYMENT:
         return page(request, "result", context, language=language)
     offered = _methods_of(session)
-    has_fields = CARD in offered and has_card_fields(offered[CARD])
-    fields = _fields_of(session, offered[CARD]) if has_fields else None
-    methods = tuple(each for each in offered if each != CARD or fields or not has_fields)
+    with_fields = {each: at for each, at in offered.items() if has_fields_for(at, each)}
+    fields = {each: _fields_of(session, at) for each, at in with_fields.items()}
+    methods = [
+        {"type": each, **_about_fields(session, each, fields.get(each), language)}
+        for each in offered
+        if each not in with_fields or fields[each]
+    ]
     context |= _about_payment(session, state, language)
-    context |= {"methods": methods, "fields": fields, "saved": _saved(session, language)}
-    if fields is not None:
-        context |= _about_fields(session, fields, language)
-    return page(request, "pay", context, language=language, fields=fields)
+    context |= {"methods": methods, "saved": _saved(session, language)}
+    shown = [each for each in fields.values() if each is not None]
+    return page(request, "pay", context, language=language, fields=shown)
 
 
 @csrf_exempt
@@ -82,24 +81,35 @@ def pay_view(request: HttpRequest, token: str) -> HttpResponse:
     """Charge or keep what the customer chose: `{"method", "token", "attempt"}`; answers the state.
 
     A page that collects tokens of several PSP accounts adds those of the others as `alternatives`,
-    by the account's code: they charge the payment if the first account fails.
+    by the account's code: they charge the payment if the first account fails. `mandate_accepted`
+    says that the page showed the mandate of a debit above its button.
 
     Without a cookie there is nothing to forge a request with but the secret address itself.
     """
     session = _session_of(token)
     if session is None:
         return json_answer({"state": "unknown"}, status=404)
-    chosen = _chosen(request)
+    chosen = chosen_by(request)
     if chosen is None:
         return json_answer({"state": "refused"}, status=400)
     request_id = public_ids.encode(public_ids.REQUEST, public_ids.new_id())
     reason = ""
     try:
-        alternatives = chosen.pop("alternatives")
+        what: dict[str, Any] = {
+            "method": chosen.method,
+            "token": chosen.token,
+            "attempt": chosen.attempt,
+        }
         if session.setup_intent is None:
-            pay(session, **chosen, alternatives=alternatives, request_id=request_id)
+            pay(
+                session,
+                **what,
+                alternatives=chosen.alternatives,
+                acceptance=chosen.acceptance,
+                request_id=request_id,
+            )
         else:  # A method is kept at one account.
-            keep(session, **chosen, request_id=request_id)
+            keep(session, **what, request_id=request_id)
     except NoEffect as refusal:
         reason = refusal.reason
     session = session_of_token(token)
@@ -163,18 +173,29 @@ def _saved(session: CheckoutSession, language: str) -> list[dict[str, str]]:
 
 
 def _fields_of(session: CheckoutSession, account_id: UUID) -> HostedFields | None:
-    """The card fields; None while the PSP cannot be reached: the page says so."""
+    """The PSP's fields; None while the PSP cannot be reached: the page says so."""
     try:
         return hosted_fields_of(account_id)
     except PspUnavailable as error:
-        logger.warning("no card fields for %s: %s", session.public_id, error)
+        logger.warning("no fields for %s: %s", session.public_id, error)
         return None
 
 
-def _about_fields(session: CheckoutSession, fields: HostedFields, language: str) -> dict[str, Any]:
-    """What the page tells the card fields: all of it is public."""
+def _about_fields(
+    session: CheckoutSession, method: str, fields: HostedFields | None, language: str
+) -> dict[str, Any]:
+    """The fields of a method, and what the page tells them: all of it is public."""
+    if fields is None:
+        return {}
+    about: dict[str, Any] = {"fields": fields}
+    if method in METHODS_WITH_MANDATE:
+        with override(language):
+            about["mandate"] = text_of_mandate(
+                session.merchant.name, is_kept=bool(session.payment.setup_future_usage)
+            )
     if fields.kind is FieldsKind.FRAME:
-        return {"fields_url": f"{fields.url}&{urlencode({'lang': language})}"}
+        query = urlencode({"lang": language, "method": method})
+        return {**about, "url": f"{fields.url}&{query}"}
     intent, setup = session.intent, session.setup_intent
     given = {
         "key": fields.public_key,
@@ -191,42 +212,7 @@ def _about_fields(session: CheckoutSession, fields: HostedFields, language: str)
             "currency": intent.currency.lower(),
             "capture": intent.capture_method,
         }
-    return {"given": orjson.dumps(given).decode()}
-
-
-def _chosen(request: HttpRequest) -> dict[str, Any] | None:
-    """The arguments of `pay` in a request of our own page; None if it is none."""
-    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        return None
-    if request.content_type != "application/json":
-        return None
-    if int(request.META.get("CONTENT_LENGTH") or 0) > _BODY_BYTES_MAX:
-        return None
-    try:
-        text = request.body.decode()
-        given = orjson.loads(text)
-    except (UnicodeDecodeError, orjson.JSONDecodeError):
-        return None
-    if holds_card_number(text) or not isinstance(given, dict):
-        return None
-    method, token, attempt = given.get("method"), given.get("token", ""), given.get("attempt")
-    if not isinstance(method, str) or not isinstance(token, str) or type(attempt) is not int:
-        return None
-    if not _METHOD_TOKEN.fullmatch(token) or not 0 < attempt < _ATTEMPTS_MAX:
-        return None
-    alternatives = given.get("alternatives", {})
-    if not isinstance(alternatives, dict) or len(alternatives) > _ALTERNATIVES_MAX:
-        return None
-    if not all(
-        isinstance(t, str) and t and _METHOD_TOKEN.fullmatch(t) for t in alternatives.values()
-    ):
-        return None
-    return {
-        "method": method,
-        "token": token,
-        "attempt": attempt,
-        "alternatives": alternatives,
-    }
+    return {**about, "given": orjson.dumps(given).decode()}
 
 
 def _told(

@@ -89,6 +89,9 @@ class Capabilities:
     """Whether the tokens that it publishes for tests exist at each of its accounts."""
     hosted_fields: bool = False
     """Whether it has card fields for our checkout page, for accounts with all that they need."""
+    fields_collect: frozenset[str] = frozenset({"card"})
+    """The types of payment methods that these fields collect; others than cards in a frame, to
+    whose address the page adds the type, as `method`."""
     disputes: bool = False
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False

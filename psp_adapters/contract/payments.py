@@ -153,8 +153,8 @@ class HostedFields:
     origin: str
     """Of the frame, whose messages alone the page takes, or of the script."""
     url: str
-    """The page of the fields, of that origin, to whose query the checkout page adds `lang`; or the
-    script."""
+    """The page of the fields, of that origin, to whose query the checkout page adds `lang` and
+    `method`; or the script."""
     public_key: str
     """Names the account to the fields; it gives no right but to make tokens."""
     driver: str = ""

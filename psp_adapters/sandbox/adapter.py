@@ -69,6 +69,7 @@ class SandboxAdapter(PspAdapter):
         purchase_details=True,
         published_tokens=True,
         hosted_fields=True,
+        fields_collect=frozenset({"card", "sepa_debit"}),
         disputes=True,
         settlement_reports=True,
         states_balance=True,

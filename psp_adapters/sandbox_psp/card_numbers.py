@@ -1,4 +1,7 @@
-"""The published test card numbers, and the test token that each stands for. Data and one check."""
+"""The published test numbers of cards and bank accounts, and the test token of each.
+
+Data and one check.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,17 @@ TEST_CARDS: Final[dict[str, str]] = {
 }
 """Digits → test token."""
 
-assert set(TEST_CARDS.values()) <= set(TOKENS)
+_PUBLISHED_IBANS: Final = {
+    "DE89 3704 0044 0532 0130 00": "success",
+    "DE62 3704 0044 0532 0130 01": "fail",
+    "DE35 3704 0044 0532 0130 02": "disputed",
+}
+TEST_IBANS: Final[dict[str, str]] = {
+    number.replace(" ", ""): f"pm_sepaDebit_{name}" for number, name in _PUBLISHED_IBANS.items()
+}
+"""The same of bank accounts, as Stripe publishes them (docs.stripe.com/testing)."""
+
+assert {*TEST_CARDS.values(), *TEST_IBANS.values()} <= set(TOKENS)
 
 
 def passes_check_digit(digits: str) -> bool:

@@ -3,7 +3,7 @@
 (() => {
   const sheet = document.getElementById("checkout");
   if (!sheet) return;
-  const {base, origin} = sheet.dataset;
+  const {base} = sheet.dataset;
 
   // Where the answer of the server leads: on, to the page in another state, or nowhere yet.
   function follow(told) {
@@ -21,9 +21,10 @@
   // --- waiting for a result
   async function poll(seconds) {
     try {
-      if (follow(await ask("/status"))) return;
+      const told = await ask("/status");
+      if (told.state !== sheet.dataset.state && follow(told)) return;
     } catch (error) { /* asked again below: the connection may be gone for a moment */ }
-    setTimeout(poll, seconds * 1000, Math.min(seconds * 1.5, 5));
+    setTimeout(poll, seconds * 1000, Math.min(seconds * 1.5, Number(sheet.dataset.poll)));
   }
   if ("poll" in sheet.dataset) setTimeout(poll, 700, 1);
   // The browser's "back" shows a kept page: it may be out of date.
@@ -33,8 +34,9 @@
   const form = document.getElementById("pay");
   if (!form) return;
   const button = form.querySelector("button"), message = document.getElementById("message");
-  const place = document.getElementById("fields");
-  let busy = false, opened = null;
+  const places = Object.fromEntries([...form.querySelectorAll(".fields")].map((place) => [place.dataset.collects, place]));
+  const opened = {};
+  let busy = false;
 
   function say(text) {
     message.textContent = text;
@@ -47,12 +49,13 @@
   }
   const chosen = () => new FormData(form).get("method");
 
-  // --- the card fields. A driver mounts them: {isLoaded(), mount(place, given)}. What it mounted has
+  // --- the fields of the PSP. A driver mounts them: {isLoaded(), mount(place, given)}. What it mounted has
   // token(): a token of the PSP; empty if the customer has to correct something, as the fields say.
   const frameFields = {
     isLoaded: () => true,
     mount(frame) {
       let asked = null;
+      const {origin} = frame.dataset;
       addEventListener("message", (event) => {
         if (event.origin !== origin || event.source !== frame.contentWindow || !event.data) return;
         const {kind, id, token, height} = event.data;
@@ -71,7 +74,6 @@
       };
     },
   };
-  const driver = origin ? frameFields : window.cardFields;
 
   // The script of the PSP comes once a card is chosen, and again after it did not come.
   function load({script, integrity}) {
@@ -83,26 +85,28 @@
       document.head.append(element);
     });
   }
-  async function open() {
-    if (origin) return driver.mount(place);
+  async function open(place) {
+    if (place.dataset.origin) return frameFields.mount(place);
+    const driver = window.cardFields;
     if (!driver.isLoaded()) await load(place.dataset);
     return driver.mount(place, {...JSON.parse(place.dataset.given), say});
   }
-  function openFields() {
-    if (!place || opened) return;
-    opened = open();
-    opened.catch(() => { opened = null; say(sheet.dataset.unavailable); });
+  function openFields(method) {
+    const place = places[method];
+    if (!place || opened[method]) return;
+    opened[method] = open(place);
+    opened[method].catch(() => { delete opened[method]; say(sheet.dataset.unavailable); });
   }
   // Fields of a script are mounted where they are seen; a frame tells its height at any time.
-  if (origin || chosen() === "card") openFields();
+  for (const [method, place] of Object.entries(places)) if (place.dataset.origin || chosen() === method) openFields(method);
 
   async function pay() {
     const method = chosen();
     let token = "";
-    if (method === "card" && place) {
-      openFields();
+    if (places[method]) {
+      openFields(method);
       try {
-        token = await (await opened).token();
+        token = await (await opened[method]).token();
       } catch (error) { return say(sheet.dataset.failed); }
       if (!token) return undefined;
     }
@@ -111,7 +115,10 @@
       told = await ask("/pay", {
         method: "POST",
         headers: {"Content-Type": "application/json"},
-        body: JSON.stringify({method, token, attempt: Number(sheet.dataset.attempt)}),
+        body: JSON.stringify({
+          method, token, attempt: Number(sheet.dataset.attempt),
+          mandate_accepted: Boolean(places[method] && "mandate" in places[method].dataset),
+        }),
       });
     } catch (error) {
       // The charge may have been made: the page waits for the truth instead of offering a new one.
@@ -134,6 +141,6 @@
   form.addEventListener("change", (event) => {
     if (event.target.name !== "method") return;
     for (const details of form.querySelectorAll(".details")) details.hidden = details.dataset.of !== event.target.value;
-    if (event.target.value === "card") openFields();
+    openFields(event.target.value);
   });
 })();

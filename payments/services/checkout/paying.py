@@ -13,7 +13,7 @@ from uuid import UUID
 
 from payments import public_ids
 from payments.clock import now_utc
-from payments.models import CheckoutSession, PaymentIntent, PaymentMethod
+from payments.models import METHODS_WITH_MANDATE, CheckoutSession, PaymentIntent, PaymentMethod
 from payments.selectors.customers import redisplayed_cards
 from payments.selectors.scope import Scope
 from payments.services.callers.caller import CommandRequest
@@ -28,12 +28,13 @@ from payments.services.checkout.attempts import (
     return_url_of,
 )
 from payments.services.commands import Confirmation, confirm_intent
+from payments.services.commands.mandates import Acceptance
 from payments.services.commands.payment_methods import MethodDetails, NewMethod
 from payments.services.commands.routed_methods import account_ids_for, may_charge
 from payments.services.commands.setups.checks import default_types
 from payments.services.psp_gateway import accounts
 
-_METHODS_OF_ONE_CURRENCY: Final = {"ideal": "EUR"}
+_METHODS_OF_ONE_CURRENCY: Final = {"ideal": "EUR", "sepa_debit": "EUR"}
 """Types that banks of one currency area offer: the page shows them for it alone."""
 
 _SAVED_CARDS_MAX: Final = 20
@@ -46,8 +47,8 @@ def offered_methods(session: CheckoutSession) -> dict[str, UUID]:
     """The types of payment methods that the page of a session can take, the usual one first.
 
     Those that the payment allows, that can be kept if it keeps its method, and that need nothing
-    but the PSP's card fields or its own page: a card too, where the account has no card fields and
-    the PSP asks for it on its own page. Each with the account that routing chooses for it.
+    but the PSP's fields or its own page: a card too, where the account has no card fields and the
+    PSP asks for it on its own page. Each with the account that routing chooses for it.
     """
     intent = session.payment
     return {
@@ -72,9 +73,7 @@ def _shows(account_id: UUID, method_type: str, intent: PaymentIntent) -> bool:
         return False
     if intent.setup_future_usage and method_type not in default_types(account_id):
         return False
-    if method_type == CARD and accounts.has_card_fields(account_id):
-        return True
-    return method_type in can.bare_method_types
+    return accounts.has_fields_for(account_id, method_type) or method_type in can.bare_method_types
 
 
 def saved_cards(session: CheckoutSession) -> tuple[PaymentMethod, ...]:
@@ -108,16 +107,20 @@ def pay(
     attempt: int,
     request_id: str,
     alternatives: Mapping[str, str] | None = None,
+    acceptance: Acceptance | None = None,
 ) -> None:
     """Charge the session's payment once for this attempt; the rows say afterwards what came of it.
 
     `method` is a type of `offered_methods`, or the id of one of `saved_cards`. `alternatives` are
-    tokens of the same method at other accounts, by the account's code.
+    tokens of the same method at other accounts, by the account's code. `acceptance` is that of the
+    mandate which the page shows with a debit.
 
     Raises NoEffect if nothing was charged, and never anything else for what a customer, another
     tab or the PSP may do.
     """
     others = dict(sorted((alternatives or {}).items()))
+    if method in METHODS_WITH_MANDATE and acceptance is None:
+        raise NoEffect("method_not_offered")  # The page sends it along.
     named, account_id = _named(session, method, token, others)
     require_attempt(session, attempt)
     chosen = " ".join((method, token, *(f"{code}={each}" for code, each in others.items())))
@@ -129,7 +132,7 @@ def pay(
             request,
             intent_id=session.payment.id,
             payment_method=named,
-            confirmation=Confirmation(return_url=return_url_of(session)),
+            confirmation=Confirmation(return_url=return_url_of(session), acceptance=acceptance),
         )
 
 
@@ -145,10 +148,10 @@ def _named(
     offered = offered_methods(session)
     if method not in offered:
         raise NoEffect("method_not_offered")
-    if bool(token) != (method == CARD and accounts.has_card_fields(offered[method])):
+    if bool(token) != accounts.has_fields_for(offered[method], method):
         raise NoEffect("method_not_offered")
     require_token(token)
-    if token and not alternatives:
+    if token and method == CARD and not alternatives:
         return token, offered[method]
     new = NewMethod(
         method_type=method, token=token, details=MethodDetails(), alternatives=alternatives

@@ -100,6 +100,12 @@ def has_card_fields(account_id: UUID) -> bool:
         return False
 
 
+def has_fields_for(account_id: UUID, method_type: str) -> bool:
+    """Whether fields of the account's PSP collect such a method on the checkout page."""
+    collected = capabilities_of(account_id).fields_collect
+    return method_type in collected and has_card_fields(account_id)
+
+
 def webhook_secrets_of(account: AccountIdentity) -> tuple[str, ...]:
     """The secrets that an account's notifications may be signed with; empty if it sends none."""
     try:

@@ -180,7 +180,7 @@ def test_a_payment_on_the_page_keeps_its_card_and_says_so(shop: Shop) -> None:
         shop, customer=customer, payment_intent_data={"setup_future_usage": "off_session"}
     )
     text = visitor.look().content.decode()
-    assert "The shop keeps this card for later payments" in text
+    assert "The shop keeps what you pay with for later payments" in text
     assert 'value="ideal"' not in text, "a bank transfer cannot be charged again"
     assert visitor.pay()["state"] == "succeeded"
     [kept] = api.get(f"/v1/customers/{customer}/payment_methods").body["data"]

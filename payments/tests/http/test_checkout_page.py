@@ -12,6 +12,7 @@ from payments.tests.http.support.checkout import (
     CHALLENGED_CARD,
     DECLINED_CARD,
     GOOD_CARD,
+    PRICE,
     SHOP,
     Customer,
     open_session,
@@ -179,6 +180,30 @@ def test_a_bank_is_chosen_on_the_page_of_the_psp_and_a_failure_leads_back(
     tab.page.get_by_role("button", name="Complete").click()
     tab.is_at_shop()
     assert storefront.effects() == SALE
+
+
+def test_an_account_is_debited_and_the_page_learns_the_late_result(
+    storefront: Storefront, new_customer: Callable[..., Customer]
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    link = storefront.stripe.v1.payment_links.create(
+        {"line_items": [{"price_data": PRICE, "quantity": 1}]}  # type: ignore[dict-item]
+    )
+    tab = new_customer().open(link.url)
+    tab.page.get_by_label("Direct debit (SEPA)").check()
+    account = tab.page.frame_locator("#sepa_debit-fields").get_by_label("IBAN")
+    account.fill("DE89370400440532013001")
+    tab.pay()
+    tab.page.frame_locator("#sepa_debit-fields").get_by_text("not valid").wait_for()
+    found = axe.run(tab.page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    assert tab.page.get_by_text("authorize").is_visible()
+    account.fill("DE89 3704 0044 0532 0130 00")
+    tab.pay()
+    tab.page.get_by_text("your bank is processing this").wait_for()
+    storefront.psp.advance(3)
+    storefront.settle()
+    tab.page.get_by_text("this is paid").wait_for()
 
 
 def test_two_tabs_pay_once(storefront: Storefront, new_customer: Callable[..., Customer]) -> None:

@@ -1,4 +1,5 @@
-"""Serves the card fields: a page for an iframe, which makes a token of what the customer types.
+"""Serves the fields of cards and bank accounts: a page for an iframe, which makes a token of what
+the customer types.
 
 The number goes from the iframe to this server and no further. It is neither stored nor logged.
 """
@@ -17,14 +18,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from psp_adapters.sandbox_psp.card_numbers import TEST_CARDS, passes_check_digit
+from psp_adapters.sandbox_psp.card_numbers import TEST_CARDS, TEST_IBANS, passes_check_digit
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.server.body_fields import read_object
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.server.requests import account_of, api_key_of
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.state.records import Account
-from psp_adapters.sandbox_psp.tokens import TOKENS
+from psp_adapters.sandbox_psp.tokens import SEPA_DEBIT, TOKENS
 
 TOKEN_PREFIX: Final = "tok_fields_"  # noqa: S105
 _KEY: Final = re.compile(r"pk_sandbox_([0-9a-f]{16})", re.ASCII)
@@ -41,6 +42,11 @@ _TEXTS: Final = {
         "card_expired": "This card has expired.",
         "invalid_cvc": "Enter the 3 or 4 digits of the security code.",
         "unavailable": "The card could not be read. Please try again.",
+        "iban": "IBAN",
+        "incomplete_iban": "Enter the whole IBAN.",
+        "invalid_iban": "This IBAN is not valid.",
+        "unknown_test_iban": "Only test accounts work here, such as DE89 3704 0044 0532 0130 00.",
+        "unavailable_iban": "The account could not be read. Please try again.",
     },
     "de": {
         "number": "Kartennummer",
@@ -53,22 +59,32 @@ _TEXTS: Final = {
         "card_expired": "Diese Karte ist abgelaufen.",
         "invalid_cvc": "Bitte die 3 oder 4 Ziffern der Prüfziffer eingeben.",
         "unavailable": "Die Karte konnte nicht gelesen werden. Bitte noch einmal versuchen.",
+        "iban": "IBAN",
+        "incomplete_iban": "Bitte die ganze IBAN eingeben.",
+        "invalid_iban": "Diese IBAN ist nicht gültig.",
+        "unknown_test_iban": "Hier gehen nur Testkonten, etwa DE89 3704 0044 0532 0130 00.",
+        "unavailable_iban": "Das Konto konnte nicht gelesen werden. Bitte noch einmal versuchen.",
     },
 }
-_PAGE: Final = (Path(__file__).parent / "fields.html").read_text(encoding="utf-8")
+_PAGES: Final = {
+    method: (Path(__file__).parent / name).read_text(encoding="utf-8")
+    for method, name in (("card", "fields.html"), (SEPA_DEBIT, "bank_fields.html"))
+}
 
 
-def _hash_of(tag: str) -> str:
+def _hash_of(page: str, tag: str) -> str:
     """The CSP source of the page's only element of this kind."""
-    text = _PAGE.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+    text = page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 
 
-_POLICY: Final = (
-    f"default-src 'none'; script-src {_hash_of('script')}; style-src {_hash_of('style')}; "
+_POLICIES: Final = {
+    method: f"default-src 'none'; script-src {_hash_of(page, 'script')}; "
+    f"style-src {_hash_of(page, 'style')}; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
-)
+    for method, page in _PAGES.items()
+}
 
 
 def register_origin(simulator: Simulator, request: HttpRequest, connection: HttpConnection) -> None:
@@ -126,15 +142,17 @@ def _reply_page(simulator: Simulator, query: dict[str, str], connection: HttpCon
     origin = query.get("origin", "")
     if origin not in account.field_origins:
         raise Refusal(403, "forbidden", "this origin is not registered for the account")
-    lang = query.get("lang", "en")
+    method, lang = query.get("method", "card"), query.get("lang", "en")
+    if method not in _PAGES:
+        raise Refusal(404, "not_found", "there are no fields of this method")
     texts = _TEXTS.get(lang, _TEXTS["en"])
-    page = _PAGE.replace("{lang}", lang if lang in _TEXTS else "en")
+    page = _PAGES[method].replace("{lang}", lang if lang in _TEXTS else "en")
     page = page.replace("{origin}", escape(origin)).replace("{key}", escape(query["key"]))
     for name, text in texts.items():
         page = page.replace("{" + name + "}", escape(text))
     headers = {
         "Cache-Control": "no-store",
-        "Content-Security-Policy": _POLICY + origin,
+        "Content-Security-Policy": _POLICIES[method] + origin,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
@@ -142,26 +160,46 @@ def _reply_page(simulator: Simulator, query: dict[str, str], connection: HttpCon
 
 
 def _make_token(simulator: Simulator, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """A token for a test card; 422 with a code for what the customer can correct."""
+    """A token for a test card or account; 422 with a code for what the customer can correct."""
     account = _account_of_key(simulator, body.get("key"))
+    if isinstance(iban := body.get("iban"), str):
+        code = _why_iban_refused(iban)
+        return (422, {"code": code}) if code else _made(simulator, account, TEST_IBANS[iban], 0, 0)
     typed = [body.get(name) for name in ("number", "month", "year", "cvc")]
     if not all(isinstance(each, str) and each.isascii() for each in typed):
         raise invalid("send number, month, year and cvc")
     number, month, year, cvc = map(str, typed)
     if code := _why_refused(number, month, year, cvc):
         return 422, {"code": code}
-    stands_for = TOKENS[TEST_CARDS[number]]
+    return _made(simulator, account, TEST_CARDS[number], int(month), 2000 + int(year))
+
+
+def _made(
+    simulator: Simulator, account: Account, name: str, exp_month: int, exp_year: int
+) -> tuple[int, dict[str, Any]]:
+    """Record a token that stands for this test token."""
+    stands_for = TOKENS[name]
     record = {
         "t": "field_token",
         "id": f"{TOKEN_PREFIX}{secrets.token_hex(16)}",
         "account": account.id,
         "stands_for": stands_for.token,
-        "exp_month": int(month),
-        "exp_year": 2000 + int(year),
+        "exp_month": exp_month,
+        "exp_year": exp_year,
         "at": simulator.settle(),
     }
     simulator.truth.record(record)
     return 200, {"token": record["id"], "brand": stands_for.brand}
+
+
+def _why_iban_refused(iban: str) -> str:
+    """The code of what is wrong with an IBAN; empty if nothing is."""
+    if not re.fullmatch(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}", iban, re.ASCII):
+        return "incomplete_iban"
+    digits = "".join(str(int(each, 36)) for each in iban[4:] + iban[:4])
+    if int(digits) % 97 != 1:
+        return "invalid_iban"
+    return "" if iban in TEST_IBANS else "unknown_test_iban"
 
 
 def _why_refused(number: str, month: str, year: str, cvc: str) -> str:

@@ -60,7 +60,8 @@ def _token(account: Account, name: str, *, now_ms: int) -> dict[str, Any]:
         return token_view(found(TOKENS.get(name), "token"))
     usable = made.is_usable(now_ms=now_ms)
     view = token_view(TOKENS[found(made if usable else None, "token").stands_for])
-    return {**view, "token": name, "exp_month": made.exp_month, "exp_year": made.exp_year}
+    expiry = {"exp_month": made.exp_month, "exp_year": made.exp_year} if made.exp_year else {}
+    return {**view, "token": name, **expiry}
 
 
 def _setups_of(account: Account, reference: str, *, base_url: str) -> dict[str, Any]:

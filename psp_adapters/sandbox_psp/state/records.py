@@ -178,6 +178,7 @@ class FieldToken:
     stands_for: str
     exp_month: int
     exp_year: int
+    """0 of a bank account."""
     made_ms: int
     spent: bool = False
     kept: bool = False

@@ -16,7 +16,8 @@ from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.contract.payments import HostedFields, UnknownToken
 from psp_adapters.contract.setups import SetupRequest
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from psp_adapters.sandbox_psp.card_numbers import TEST_CARDS, passes_check_digit
+from psp_adapters.sandbox_psp.card_numbers import TEST_CARDS, TEST_IBANS, passes_check_digit
+from psp_adapters.sandbox_psp.tokens import TOKENS
 from psp_adapters.tests.suites.contract_suite import make_request
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
@@ -198,3 +199,33 @@ def test_no_number_is_stored_and_a_restart_keeps_tokens_and_origins(
 
 def test_every_published_number_is_whole() -> None:
     assert all(passes_check_digit(number) for number in TEST_CARDS)
+
+
+def test_the_fields_of_a_bank_account_make_tokens_of_test_accounts_alone(
+    adapter: SandboxAdapter,
+) -> None:
+    fields = described(adapter)
+    status, text, headers = ask(f"{fields.url}&lang=de&method=sepa_debit")
+    assert (status, "IBAN" in text, headers["Cache-Control"]) == (200, True, "no-store")
+    assert headers["Content-Security-Policy"].endswith(f"frame-ancestors {PAGE}")
+    assert "{" not in text.partition("<body")[2].partition("<form")[0]
+    assert ask(f"{fields.url}&method=ideal")[0] == 404
+    for iban, name in TEST_IBANS.items():
+        status, made = account(fields, iban)
+        assert status == 200
+        shown = adapter.find_token(made["token"], deadline_seconds=5)
+        assert (shown.method_type, shown.last4, shown.expiry_year) == ("sepa_debit", "3000", None)
+        assert name in TOKENS
+    wrong = {
+        "DE8937": "incomplete_iban",
+        "DE89370400440532013001": "invalid_iban",
+        "GB82WEST12345698765432": "unknown_test_iban",
+    }
+    for iban, code in wrong.items():
+        assert account(fields, iban) == (422, {"code": code})
+
+
+def account(fields: HostedFields, iban: str) -> tuple[int, dict[str, Any]]:
+    body = {"key": fields.public_key, "iban": iban}
+    status, text, _ = ask(f"{fields.origin}/fields/tokens", body)
+    return status, json.loads(text)

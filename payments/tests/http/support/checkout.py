@@ -20,6 +20,7 @@ DECLINED_CARD: Final = "4000 0000 0000 9995"
 CHALLENGED_CARD: Final = "4000 0000 0000 3220"
 CARD_CHALLENGED_AT_SETUP: Final = "4000 0025 0000 3155"
 """Afterwards it is charged without its customer."""
+PRICE: Final = {"currency": "eur", "product_data": {"name": "Two books"}, "unit_amount": 1250}
 SHOP: Final = "https://shop.example"
 WAIT_MS: Final = 30_000
 
@@ -132,10 +133,9 @@ def take_shot(page: Any, name: str) -> None:
 def open_session(storefront: Storefront, **more: Any) -> stripe.checkout.Session:
     """A session of a new order of two books, 12.50 EUR."""
     storefront.order_id = new_order()
-    price = {"currency": "eur", "product_data": {"name": "Two books"}, "unit_amount": 1250}
     given: dict[str, Any] = {
         "mode": "payment",
-        "line_items": [{"price_data": price, "quantity": 1}],
+        "line_items": [{"price_data": PRICE, "quantity": 1}],
         "success_url": f"{SHOP}/thanks?session={{CHECKOUT_SESSION_ID}}",
         "cancel_url": f"{SHOP}/basket",
         "metadata": {"order_id": storefront.order_id},
