@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from payments.services.verification.rebuild import differences_of, one_snapshot
 from payments.states import OPERATION_OPEN, CaseStatus, DeliveryStatus
 from reconciliation.models import SettlementLine
 from reconciliation.services.expectations.open_items import expected_until
+from reconciliation.services.explanation.staff_acts import staff_acts_of
 from reconciliation.services.explanation.timeline import TimelineEntry, lines_of, timeline_of
 from reconciliation.states import LINE_WAITING, LineStatus
 
@@ -60,7 +62,9 @@ def explain_payment(payment_id: UUID) -> Explanation:
         lines = list(lines_of(intent))
         return Explanation(
             intent=intent,
-            timeline=timeline_of(intent, lines),
+            timeline=sorted(
+                [*timeline_of(intent, lines), *staff_acts_of(intent, lines)], key=attrgetter("at")
+            ),
             open=[
                 *_open_operations(intent),
                 *_open_items(intent),

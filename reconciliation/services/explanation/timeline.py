@@ -205,6 +205,7 @@ def _cases(intent: PaymentIntent) -> Iterator[TimelineEntry]:
     for case in Case.objects.filter(intent_id=intent.pk).order_by("id")[:ROWS_MOST]:
         opened = f"{case.public_id} {case.kind}: {case.summary}"
         yield TimelineEntry(at=case.opened_at, source="case", text=opened)
-        if case.closed_at is not None:
+        # Of one that an operator closed, the staff's acts say so.
+        if case.closed_at is not None and not case.closed_by.startswith("staff:"):
             closed = f"{case.public_id} closed by {case.closed_by}: {case.resolution}"
             yield TimelineEntry(at=case.closed_at, source="case", text=closed)

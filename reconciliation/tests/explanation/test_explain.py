@@ -7,12 +7,15 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from payments import public_ids
-from payments.models import Case, Event, Operation, PaymentIntent, Refund
+from payments.models import Case, Event, Operation, PaymentIntent, PspAccount, Refund
+from payments.services.cases.opening import close_case
 from payments.tests.support.shop import body_of, uuid_of
 from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.services.explanation.explain import Explanation, explain_payment
@@ -96,6 +99,23 @@ def test_a_line_that_was_given_up_is_the_unexplained_remainder(plain: Settling) 
     with pytest.raises(SystemExit) as end:
         printed(intent_id)
     assert end.value.code == 1
+
+
+def test_what_operators_did_is_told_with_their_names_and_reasons(plain: Settling) -> None:
+    intent_id = plain.desk.pay(9_000)
+    plain.read(f"l1 charge {plain.shop.operations(intent_id)[0].psp_id} 8999 0".encode())
+    match_due_lines()
+    case = Case.objects.get()
+    ada = User.objects.create_user("ada")
+    for seen in (PaymentIntent.objects.get(), PspAccount.objects.get()):
+        LogEntry.objects.log_actions(ada.pk, [seen], CHANGE, "Asked by the bank.")  # type: ignore[arg-type]
+    close_case(case.id, actor="staff:bob", resolution="The PSP corrects it.")
+    told = [each for each in explained(intent_id).timeline if each.source == "staff"]
+    assert sorted(each.text for each in told) == [
+        f"staff:ada changed {intent_id} in the console: Asked by the bank.",
+        "staff:ada imported the settlement report by-hand.csv",
+        f"staff:bob closed {case.public_id} contradiction: The PSP corrects it.",
+    ]
 
 
 def test_tampering_is_a_difference(settling: Settling, owner_cursor: Any) -> None:
