@@ -96,6 +96,11 @@ _declared: Final = (
         ("discrepancy",),
     ),
     Figure(
+        "payments_settlement_lines_over_ceiling",
+        "Settlement lines that wait because the look-ups of their account are spent.",
+        ("account",),
+    ),
+    Figure(
         "payments_settlements_missing",
         "Captures and refunds that should be in a settlement report by now and are in none, "
         f"{settlement.COUNT_MOST} at most.",
@@ -205,6 +210,7 @@ def _of_settlement_and_the_books() -> dict[str, float | Samples]:
         "payments_settlement_lines_overdue_seconds": settlement.lines_overdue_seconds(),
         "payments_settlement_lines_dead": settlement.lines_dead(),
         "payments_settlement_lines_unmatched": _by_one_label(settlement.unmatched_lines()),
+        "payments_settlement_lines_over_ceiling": _by_one_label(settlement.lines_over_ceiling()),
         "payments_settlements_missing": settlement.settlements_missing(),
         "payments_books_differences": books_checks.books_differences(),
         "payments_books_check_behind_seconds": books_checks.recent_check_behind_seconds(),
@@ -241,7 +247,9 @@ def _of_sweeps() -> dict[str, float | Samples]:
         "payments_sweep_runs": {(run.name,): run.runs for run in runs},
         "payments_sweep_failures": {(run.name,): run.failures for run in runs},
         "payments_sweep_result": {
-            (run.name,): int(run.last_result) for run in runs if run.last_result.isdigit()
+            (run.name,): int(run.last_result.partition(":")[0])
+            for run in runs
+            if run.last_result.partition(":")[0].isdigit()
         },
     }
 

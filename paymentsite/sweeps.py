@@ -120,6 +120,13 @@ SWEEPS: Final = (
         why="what should be in a settlement report by now becomes a case, until its line comes",
     ),
     Sweep(
+        name="watch-balances",
+        task="reconciliation.tasks.watch_balances",
+        every_seconds=600,
+        lease_seconds=_LEASE_SECONDS,
+        why="what a PSP says once a day that it holds is compared with the books",
+    ),
+    Sweep(
         name="match-bank-lines",
         task="reconciliation.tasks.match_bank_lines",
         every_seconds=60,

@@ -9,8 +9,9 @@ from uuid import UUID
 from django.db.models import Count
 
 from ledger.database.statements import execute, table_of
+from payments.models import PspAccount
 from reconciliation.discrepancies import OF_LINES
-from reconciliation.models import MissingSettlement, SettlementLine
+from reconciliation.models import LookUpBudget, MissingSettlement, SettlementLine
 from reconciliation.states import LineStatus
 
 COUNT_MOST: Final = 10_000
@@ -32,6 +33,16 @@ def lines_dead() -> int:
         f"WHERE status = '{LineStatus.DEAD.value}' LIMIT {COUNT_MOST}) AS dead"
     )
     return int(rows[0][0])
+
+
+def lines_over_ceiling() -> dict[str, float]:
+    """By account: lines that wait for a minute in which they can look something up at its PSP."""
+    rows = execute(
+        "SELECT a.code, ceil(greatest(0, extract(epoch FROM b.given_until "
+        "- date_trunc('minute', now())) - 60) * a.look_ups_per_minute / 60)::float8 "
+        f"FROM {table_of(LookUpBudget)} b JOIN {table_of(PspAccount)} a ON a.id = b.psp_account_id"
+    )
+    return dict(rows)
 
 
 def settlements_missing() -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from celery import shared_task
 
 from reconciliation.services.bank_statements import sweep as bank_sweep
-from reconciliation.services.expectations import watching
+from reconciliation.services.expectations import balance_drift, watching
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import fetching, reading, watched_folder
+from reconciliation.services.run_report import reported
 
 
 @shared_task
@@ -29,18 +30,24 @@ def read_settlement_reports() -> int:
 
 
 @shared_task
-def match_settlement_lines() -> int:
+def match_settlement_lines() -> str:
     """Match the settlement lines that are due."""
-    return line_sweep.match_due_lines()
+    return reported(line_sweep.match_due_lines)
 
 
 @shared_task
-def watch_settlements() -> int:
+def watch_settlements() -> str:
     """Look for captures and refunds that should be in a settlement report by now."""
-    return watching.watch_settlements()
+    return reported(watching.watch_settlements)
 
 
 @shared_task
-def match_bank_lines() -> int:
+def watch_balances() -> str:
+    """Compare what each PSP says that it holds for us with the books."""
+    return reported(balance_drift.watch_balances)
+
+
+@shared_task
+def match_bank_lines() -> str:
     """Match the lines of bank statements that are due, and look for missing payouts."""
-    return bank_sweep.match_due_bank_lines()
+    return reported(bank_sweep.match_due_bank_lines)

@@ -235,7 +235,7 @@ class PspAccountAdmin(SearchByPublicId, WithHistory):
             ("code", "psp"),
             ("mode", "shown_status"),
             ("credentials", "created_at"),
-            ("hold_days", "settlement_delay_days"),
+            ("hold_days", "settlement_delay_days", "look_ups_per_minute"),
         ),
         group(
             "What it charges",

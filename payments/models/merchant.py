@@ -102,6 +102,10 @@ class PspAccount(MachineModel):
         default=2,
         help_text="Days from a capture until its money counts as available to the merchant.",
     )
+    look_ups_per_minute = models.PositiveIntegerField(
+        default=300,
+        help_text="How often a minute settlement lines look something up at the PSP, at most.",
+    )
     settlement_calendar = models.JSONField(
         default=dict,
         blank=True,
@@ -123,6 +127,10 @@ class PspAccount(MachineModel):
             models.CheckConstraint(
                 condition=models.Q(settlement_delay_days__lte=90),
                 name="psp_account_settles_in_time",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(look_ups_per_minute__range=(1, 100_000)),
+                name="psp_account_looks_up",
             ),
             models.CheckConstraint(
                 condition=models.Q(status=PspAccountStatus.PAUSED)

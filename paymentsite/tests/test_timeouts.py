@@ -35,7 +35,7 @@ from paymentsite.launcher.state import PROJECT
 from paymentsite.sweeps import BY_NAME, SWEEPS, Queue
 from psp_adapters import http
 from reconciliation.services.bank_statements import sweep as bank_sweep
-from reconciliation.services.expectations import watching
+from reconciliation.services.expectations import balance_drift, watching
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import fetching, reading, watched_folder
 
@@ -130,6 +130,9 @@ HELD = {
         line_sweep.SWEEP_SECONDS, LOOK_UP_SECONDS
     ),
     "watch-settlements": Held(watching.SWEEP_SECONDS, TRANSACTION_SECONDS),
+    "watch-balances": Held(  # the statements that judge, then a look-up
+        balance_drift.SWEEP_SECONDS, STATEMENT_SECONDS + LOOK_UP_SECONDS
+    ),
     "match-bank-lines": Held(bank_sweep.SWEEP_SECONDS, STATEMENT_SECONDS),
     "act-on-due-deadlines": Held(  # a look-up, or a void
         action_sweep.SWEEP_SECONDS, max(LOOK_UP_SECONDS, CALL_SECONDS)

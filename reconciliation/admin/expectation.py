@@ -16,7 +16,7 @@ from payments.models import PspAccount
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.registry import BadCredentials
-from reconciliation.models import MissingSettlement, SettlementWatch
+from reconciliation.models import MissingSettlement, SettlementWatch, StatedBalance
 from reconciliation.services.expectations.remainder import remainders_of
 
 
@@ -51,6 +51,25 @@ class SettlementWatchAdmin(ReadOnlyAdmin):
     @shown(description="ledger account")
     def account(self, watch: SettlementWatch) -> str:
         return str(watch.ledger_account)
+
+
+@admin.register(StatedBalance)
+class StatedBalanceAdmin(ReadOnlyAdmin):
+    """What each PSP said once a day that it holds, and what our books say of that moment."""
+
+    list_display = ("stated_at", "psp_account", "shown_stated", "shown_books", "shown_drift")
+    list_select_related = ("psp_account",)
+    list_filter = (CurrencyFilter, ("psp_account", RelatedDropdownFilter))
+    fieldsets = (
+        group(None, ("psp_account", "stated_at"), "judged_at"),
+        group("Balance", ("shown_stated", "shown_books"), "shown_drift"),
+    )
+    shown_stated = minor_amount("the PSP states", "stated_minor", zero=True)
+    shown_books = minor_amount("by our books", "books_minor", zero=True)
+
+    @shown(description="not explained")
+    def shown_drift(self, row: StatedBalance) -> str:
+        return display.NOTHING if row.drift is None else display.in_one_line(str(row.drift))
 
 
 def remainder_of_account(account: PspAccount, asks: bool) -> Section:

@@ -21,6 +21,7 @@ from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
 from payments.models import PspAccount
 from reconciliation.models import (
+    LookUpBudget,
     ReportChunk,
     ReportFetch,
     SettlementReport,
@@ -204,6 +205,17 @@ class ReportFetchAdmin(ReadOnlyAdmin):
     @shown(description="report")
     def shown_name(self, fetch: ReportFetch) -> str:
         return str(fetch)
+
+
+@admin.register(LookUpBudget)
+class LookUpBudgetAdmin(ReadOnlyAdmin):
+    """How often settlement lines looked something up at each PSP account in a minute."""
+
+    list_display = ("psp_account", "minute", "used", "given_until")
+    list_select_related = ("psp_account",)
+    ordering = ("psp_account__code",)
+    list_filter = (("psp_account", RelatedDropdownFilter),)
+    fieldsets = ((None, {"fields": (("psp_account", "minute"), ("used", "given_until"))}),)
 
 
 @admin.register(WatchedFile)

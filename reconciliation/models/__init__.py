@@ -1,8 +1,12 @@
 """Settlement reports and bank statements as they came, and what in our books each line is."""
 
 from reconciliation.models.bank import BankAccount, BankLine, BankStatement, BankStatementFile
-from reconciliation.models.expectation import MissingSettlement, SettlementWatch
-from reconciliation.models.fetch import ReportFetch
+from reconciliation.models.expectation import (
+    MissingSettlement,
+    SettlementWatch,
+    StatedBalance,
+)
+from reconciliation.models.fetch import LookUpBudget, ReportFetch
 from reconciliation.models.folder import WatchedFile
 from reconciliation.models.line import SettlementLine, SettlementMatch
 from reconciliation.models.report import ReportChunk, SettlementReport, StagedLine
@@ -13,6 +17,7 @@ __all__ = [
     "BankLine",
     "BankStatement",
     "BankStatementFile",
+    "LookUpBudget",
     "ReportChunk",
     "ReportFetch",
     "SettlementLine",
@@ -20,5 +25,6 @@ __all__ = [
     "SettlementReport",
     "SettlementWatch",
     "StagedLine",
+    "StatedBalance",
     "WatchedFile",
 ]

@@ -99,3 +99,47 @@ class SettlementWatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.ledger_account_id} to {self.position}"
+
+
+class StatedBalance(models.Model):
+    """What a PSP said once that it held for us, and what our books said of that moment later."""
+
+    application_rights = ("select", "insert", "update")
+    permanent_columns = ("psp_account_id", "currency", "stated_minor", "stated_at")
+
+    psp_account = models.ForeignKey(PspAccount, on_delete=models.PROTECT, db_constraint=False)
+    currency = models.CharField(max_length=3)
+    stated_minor = models.BigIntegerField()
+    stated_at = models.DateTimeField()
+    books_minor = models.BigIntegerField(null=True, blank=True)
+    """Of that moment, once every report about it was due; NULL until then."""
+    judged_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "reconciliation_stated_balance"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["psp_account", "currency", "stated_at"], name="stated_balance_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(books_minor__isnull=True, judged_at__isnull=True)
+                | models.Q(books_minor__isnull=False, judged_at__gt=models.F("stated_at")),
+                name="stated_balance_is_judged_later",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stated} of {self.stated_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def stated(self) -> Money:
+        return Money(self.stated_minor, self.currency)
+
+    @property
+    def books(self) -> Money | None:
+        return None if self.books_minor is None else Money(self.books_minor, self.currency)
+
+    @property
+    def drift(self) -> Money | None:
+        """What the PSP said less what our books say; None while it is not judged."""
+        return None if self.books is None else self.stated - self.books

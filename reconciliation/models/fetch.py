@@ -53,3 +53,25 @@ class ReportFetch(models.Model):
 
     def __str__(self) -> str:
         return self.name or "the list"
+
+
+class LookUpBudget(models.Model):
+    """How often settlement lines looked something up at a PSP account in the present minute."""
+
+    application_rights = ("select", "insert", "update")
+    permanent_columns = ("psp_account_id",)
+
+    psp_account = models.OneToOneField(
+        PspAccount, on_delete=models.PROTECT, primary_key=True, db_constraint=False
+    )
+    minute = models.DateTimeField()
+    used = models.PositiveIntegerField()
+    """In that minute."""
+    given_until = models.DateTimeField()
+    """Until when the times are given away at which lines that wait will look up."""
+
+    class Meta:
+        db_table = "reconciliation_look_up_budget"
+
+    def __str__(self) -> str:
+        return f"{self.used} of {self.psp_account.look_ups_per_minute}"

@@ -85,7 +85,7 @@ MERCHANT: Final = _columns(
 OURS: Final = _columns(
     "BooksCheck.name,part StreamGroup.name ApiKey.name,secret_sha256,last4 "
     "PspAccount.psp,code,status,sealed_credentials,limits,costs,methods,currencies,countries "
-    "PspAccount.settlement_calendar,rules_off MissingSettlement.currency "
+    "PspAccount.settlement_calendar,rules_off MissingSettlement.currency StatedBalance.currency "
     "RoutingRule.name,conditions,targets RoutingDecision.reason,rule_name,candidates "
     "Merchant.name,late_success_policy,dispute_loss_policy,disputed_refund_policy "
     "Mandate.status,use,currency,acceptance "

@@ -21,6 +21,7 @@ from ledger.services import post
 from payments.models import Case, Operation
 from payments.services.cases.opening import case_about_account, open_case
 from payments.states import CaseKind
+from reconciliation import tasks
 from reconciliation.discrepancies import ADVICE, OF_LINES, Discrepancy
 from reconciliation.models import SettlementLine
 from reconciliation.selectors import discrepancies_of, unmatched_lines
@@ -103,6 +104,16 @@ def test_each_code_of_a_line_is_found_once_by_its_defect_and_none_falsely(plain:
     assert discrepancies_of([report.pk]) == {report.pk: dict.fromkeys(sorted(wanted.values()), 1)}
     dead = {line.discrepancy for line in plain.lines(status=LineStatus.DEAD)}
     assert Counter(Case.objects.values_list("discrepancy", flat=True)) == dict.fromkeys(dead, 1)
+
+
+def test_a_run_says_what_it_did_and_which_rules_closed_cases(plain: Settling) -> None:
+    plain.read(b"l1 surprise x_1 0 5\nl2 payout po_1 -1 0\nl3 charge cap_stranger 100 0")
+    assert tasks.match_settlement_lines() == "3: 1 matched, 1 left for later, 1 given up"
+    SettlementLine.objects.filter(identity="l1").update(kind="fee")
+    assert requeue_lines() == 1
+    told = tasks.match_settlement_lines()
+    assert told == "1: 1 matched; cases closed by rules: 1 line_matched"
+    assert tasks.match_settlement_lines() == "0"
 
 
 def test_a_requeued_line_has_no_discrepancy_until_it_was_attempted(plain: Settling) -> None:

@@ -36,7 +36,7 @@ def test_fetch_matches_every_report_and_prints_the_result(settling: Settling) ->
     name = settling.close()
     told = output_of(fetch=True, check=True)
     assert "1 new reports" in told
-    assert "3 lines attempted" in told
+    assert "lines attempted: 3: 3 matched, 1 asked the PSP;" in told
     assert f"{settling.shop.account.code} {name} read, 3 lines (3 new: 3 matched)" in told
     assert "1 settlement reports" in told
     assert "everything is here, read and explained" in told
@@ -90,7 +90,7 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     given = {"file": str(file), "account": plain.shop.account.code, "by": "staff:ada"}
     told = output_of(**given)
     assert "march.csv is stored" in told
-    assert "3 lines attempted" in told
+    assert "lines attempted: 3: 3 left for later;" in told
     assert "march.csv is here already" in output_of(**given)
     [report] = SettlementReport.objects.all()
     assert (report.name, report.imported_by) == ("march.csv", "staff:ada")

@@ -23,7 +23,7 @@ from payments.services.commands import psp_accounts as commands
 from payments.services.psp_gateway.credentials import require_working
 from psp_adapters.registry import UnknownPsp, credential_fields_of
 
-_SETTINGS: Final = ("hold_days", "settlement_delay_days")
+_SETTINGS: Final = ("hold_days", "settlement_delay_days", "look_ups_per_minute")
 _LISTS: Final = {
     "--methods": "methods",
     "--currencies": "currencies",

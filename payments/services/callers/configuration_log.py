@@ -15,7 +15,7 @@ from psp_adapters.contract.stored_text import clean_text
 
 _OF_ACCOUNTS: Final = (
     *("code", "psp", "livemode", "status", "methods", "currencies", "countries"),
-    *("limits", "costs", "hold_days", "settlement_delay_days"),
+    *("limits", "costs", "hold_days", "settlement_delay_days", "look_ups_per_minute"),
     *("settlement_calendar", "rules_off"),
 )
 _OF_RULES: Final = ("position", "name", "active", "conditions", "targets")

@@ -5,8 +5,10 @@ A look-up that closes the circuit makes every unknown operation of that account 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -25,6 +27,19 @@ from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.registry import BadCredentials
 
 T = TypeVar("T")
+
+
+_before_each: Final[ContextVar[Callable[[], None] | None]] = ContextVar("look_ups", default=None)
+
+
+@contextmanager
+def before_each_look_up(do: Callable[[], None]) -> Iterator[None]:
+    """Call `do` before each look-up that this thread makes; what it raises prevents that."""
+    token = _before_each.set(do)
+    try:
+        yield
+    finally:
+        _before_each.reset(token)
 
 
 class Inconclusive(Exception):
@@ -51,6 +66,9 @@ def look_up(
         adapter = adapter_of(account)
     except BadCredentials as reason:
         raise Inconclusive(f"the provider could not be asked: {reason}") from reason
+    before = _before_each.get()
+    if before is not None:
+        before()
     release_connection()
     try:
         found = query_psp(account, lambda: query(adapter, LOOKUP_DEADLINE_SECONDS))

@@ -42,6 +42,7 @@ from reconciliation.models import (
     StagedLine,
     WatchedFile,
 )
+from reconciliation.services.expectations.balance_drift import watch_balances
 from reconciliation.services.expectations.watching import watch_settlements
 from reconciliation.tests.support.banking import Banking, camt
 from reconciliation.tests.support.settling import Settling
@@ -191,6 +192,7 @@ def settle(shop: Shop) -> None:
     settling.disputed()
     settling.close()
     [report] = settling.take_in()
+    watch_balances()
     watch_settlements(now=now_utc() + timedelta(days=30))
     charge = Operation.objects.filter(psp_account=settling.shop.account).earliest("id")
     MissingSettlement.objects.create(

@@ -24,6 +24,7 @@ from reconciliation.services.bank_statements.sweep import (
     name_of,
     requeue_lines,
 )
+from reconciliation.services.run_report import reported
 from reconciliation.states import LINE_WAITING, LineStatus
 
 
@@ -70,7 +71,7 @@ class Command(BaseCommand):
         if given["requeue"]:
             self.stdout.write(f"{requeue_lines(account_number=number)} lines are requeued")
         if given["file"] or given["requeue"] or given["check"]:
-            self.stdout.write(f"{match_due_bank_lines()} lines attempted")
+            self.stdout.write(f"lines attempted: {reported(match_due_bank_lines)}")
         if given["lines"]:
             self._list_lines(number, given["most"])
         else:

@@ -15,7 +15,14 @@ from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.states import CaseStatus
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.registry import BadCredentials
-from reconciliation.models import MissingSettlement, ReportFetch, SettlementLine, SettlementReport
+from reconciliation.discrepancies import Discrepancy
+from reconciliation.models import (
+    MissingSettlement,
+    ReportFetch,
+    SettlementLine,
+    SettlementReport,
+    StatedBalance,
+)
 from reconciliation.services.expectations.remainder import Remainder, remainders_of
 from reconciliation.services.matching.preview import lines_of, preview_report
 from reconciliation.services.matching.reprocess import requeue_lines
@@ -28,6 +35,7 @@ from reconciliation.services.reports.archive import (
     store_report,
 )
 from reconciliation.services.reports.reading import read_again, read_report
+from reconciliation.services.run_report import reported
 from reconciliation.states import LINE_WAITING, LineStatus, ReportStatus
 
 _STATES: Final = {
@@ -73,6 +81,11 @@ class Command(BaseCommand):
             help="what each PSP says that it holds, and what of it is not explained",
         )
         parser.add_argument(
+            "--balances",
+            action="store_true",
+            help="what each PSP said each day that it holds, beside the books of that moment",
+        )
+        parser.add_argument(
             "--check",
             action="store_true",
             help="exit 1 unless all is here, read and explained, or its case closed by an operator",
@@ -105,6 +118,8 @@ class Command(BaseCommand):
             self._list_missing(given["account"], given["most"])
         elif given["remainder"]:
             self._show_remainders(given["account"])
+        elif given["balances"]:
+            self._list_balances(given["account"], given["most"])
         else:
             self._list_reports(given["account"], given["most"])
         if given["check"] and not self._is_explained(given):
@@ -156,8 +171,8 @@ class Command(BaseCommand):
         for report_id in list(stored.values_list("id", flat=True)):
             read_report(report_id)
         # Bounded like a sweep: with a PSP that is down, all of them would take hours.
-        count = match_due_lines()
-        self.stdout.write(f"{count} lines attempted; the sweeps go on with what is left")
+        done = reported(match_due_lines)
+        self.stdout.write(f"lines attempted: {done}; the sweeps go on with what is left")
 
     def _list_reports(self, account_code: str, most: int) -> None:
         rows = _of(SettlementReport.objects.select_related("psp_account"), account_code)
@@ -217,6 +232,18 @@ class Command(BaseCommand):
         for name, amount in remainder.figures.items():
             text = "not stated by this PSP" if amount is None else str(amount)
             self.stdout.write(f"  {name:26} {text:>18}")
+
+    def _list_balances(self, account_code: str, most: int) -> None:
+        rows = _of(StatedBalance.objects.select_related("psp_account"), account_code)
+        for row in rows.order_by("-id")[:most]:
+            judged = "not judged yet"
+            if row.books is not None:
+                drift = f"{Discrepancy.BALANCE_DRIFT} {row.drift}" if row.drift else "proven"
+                judged = f"by our books {row.books}, {drift}"
+            self.stdout.write(
+                f"{row.stated_at:%Y-%m-%d %H:%M:%S} {row.psp_account.code} states {row.stated}: "
+                f"{judged}"
+            )
 
     def _is_explained(self, given: dict[str, Any]) -> bool:
         """Is everything here, read and explained, at the latest when the sweeps had their time?"""

@@ -26,6 +26,7 @@ from reconciliation.services.bank_statements.missing_payouts import (
     update_cases_of_missing_payouts,
 )
 from reconciliation.services.bank_statements.payouts import Found, payout_of
+from reconciliation.services.run_report import Ended, count_lines
 from reconciliation.states import LineStatus
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ def _record(leased: BankLine, found: Found) -> None:
                 *("discrepancy", "last_error"),
             ]
         )
+        count_lines(Ended.MATCHED)
         _close_cases(line, found.payout)
 
 
@@ -151,9 +153,11 @@ def _record_failure(line: BankLine, found: Found, now: datetime) -> None:
         book_to_suspense(line)
         line.next_attempt_at, line.given_up_at = None, now
         line.dead_letter()
+        count_lines(Ended.GIVEN_UP)
         open_case(_case_of(line))
         logger.error("alert: %s is given up: %s", name_of(line), line.last_error)
     else:
+        count_lines(Ended.LEFT)
         line.next_attempt_at = next_attempt(now, since=line.retrying_since)
         if line.status != LineStatus.FAILING:
             line.fail()

@@ -119,7 +119,7 @@ def remainders_of(account: PspAccount, *, ask_psp: bool = True) -> list[Remainde
     While money moves, what moved between both readings is in the rest. So are fees of charges that
     no report has named yet. Raises PspUnavailable, CallRefused and BadCredentials.
     """
-    stated = _stated(account) if ask_psp else None
+    stated = stated_balances(account) if ask_psp else None
     books = {
         (ref.code, ref.currency): money
         for ref, money in balances(codes=_CODES, dimension=account.code).items()
@@ -159,7 +159,11 @@ def _remainder(
     )
 
 
-def _stated(account: PspAccount) -> _ByCurrency | None:
+def stated_balances(account: PspAccount) -> Mapping[str, Money] | None:
+    """What the PSP says that it holds for us, by currency; None if it does not say.
+
+    Outside a transaction. Raises PspUnavailable, CallRefused and BadCredentials.
+    """
     adapter = adapter_of(account)
     if not adapter.capabilities.states_balance:
         return None

@@ -98,7 +98,7 @@ def _watch_account(account: PspAccount, now: datetime, end: float) -> int:
     """How many cases were opened; what is wrong with one account delays no other."""
     try:
         calendar = settlement_calendar_of(account)
-        if not calendar.watched or _waits_for_a_report(account, now):
+        if not calendar.watched or waits_for_a_report(account, now):
             return 0
         watch = _Watch(account, calendar, calendar.due(now - UNDER_WAY_MOST), now, end)
         _look_through(watch)
@@ -108,7 +108,7 @@ def _watch_account(account: PspAccount, now: datetime, end: float) -> int:
     return watch.opened
 
 
-def _waits_for_a_report(account: PspAccount, now: datetime) -> bool:
+def waits_for_a_report(account: PspAccount, now: datetime) -> bool:
     """Whether a report is being read; or is listed and not here, or not readable, for some days.
 
     Its own case says so then. What is in it is not missing.
@@ -209,7 +209,7 @@ def _case_of(row: MissingSettlement, operation: Operation) -> Case:
     return case
 
 
-def _subject_of_reports(account: PspAccount) -> str:
+def subject_of_reports(account: PspAccount) -> str:
     return f"reports of {account.code}"
 
 
@@ -223,7 +223,7 @@ def _open_case_of_no_report(account: PspAccount, newest: datetime | None) -> boo
         CaseKind.NOT_SETTLED,
         account,
         summary,
-        subject=_subject_of_reports(account),
+        subject=subject_of_reports(account),
         discrepancy=Discrepancy.FILE_GAP,
     )
     with transaction.atomic(durable=True):
@@ -236,7 +236,7 @@ def _close_case_of_no_report(account: PspAccount, newest: datetime | None) -> No
             ClosingRule.REPORT_CAME,
             account,
             CaseKind.NOT_SETTLED,
-            _subject_of_reports(account),
+            subject_of_reports(account),
             resolution=f"A settlement report came: {newest:%Y-%m-%d %H:%M} UTC.",
         )
 

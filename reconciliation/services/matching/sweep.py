@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
+from django.db.models import F
 
 from ledger.database.statements import execute, table_of
 from ledger.money import Money
@@ -39,8 +40,14 @@ from reconciliation.services.matching.line_bookings import (
     to_book,
 )
 from reconciliation.services.matching.line_discrepancies import discrepancy_of
+from reconciliation.services.matching.look_up_ceiling import (
+    LookUpsSpent,
+    time_to_wait_for,
+    within_ceiling,
+)
 from reconciliation.services.matching.operation_lines import match_operation_line
 from reconciliation.services.matching.recorded_operations import balance_of, known_lines
+from reconciliation.services.run_report import Ended, count_lines
 from reconciliation.states import LineStatus
 
 logger = logging.getLogger(__name__)
@@ -122,11 +129,17 @@ def _match_known(line_ids: list[int]) -> list[int]:
     if matched:
         none = [None] * len(matched)
         execute(_END, [now_utc(), 1, list(matched), list(matched.values()), none])
+        count_lines(Ended.MATCHED, len(matched))
     return [each for each in line_ids if each not in matched]
 
 
 def _match_and_record(line: SettlementLine) -> Handled:
-    attempt = _attempt(line)
+    try:
+        with within_ceiling(line.psp_account):
+            attempt = _attempt(line)
+    except LookUpsSpent:
+        _let_wait(line)
+        return Handled.NOT_ASKED
     try:
         _record(line, attempt)
     except Exception as failure:
@@ -136,9 +149,20 @@ def _match_and_record(line: SettlementLine) -> Handled:
     return Handled.NO_ANSWER if attempt.is_unanswered else Handled.ANSWERED
 
 
+def _let_wait(line: SettlementLine) -> None:
+    """It was not attempted, so its lease does not count as an attempt."""
+    count_lines(Ended.OVER_CEILING)
+    due = time_to_wait_for(line.psp_account)
+    waiting = QUEUE.under_lease(line)
+    waiting.update(next_attempt_at=due, attempts=F("attempts") - 1)
+
+
 def _attempt(line: SettlementLine) -> _Attempt:
+    """Raises LookUpsSpent; any other failure is an attempt."""
     try:
         return _match(line)
+    except LookUpsSpent:
+        raise
     except (LineConflict, Conflict, Inconclusive) as reason:
         return _Attempt(
             error=str(reason),
@@ -233,6 +257,7 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
 def _end(line: SettlementLine, now: datetime) -> None:
     """Write that a line is matched: it is locked, and its lease counted the attempt."""
     execute(_END, [now, 0, [line.pk], [line.operation_id], [line.dispute_id]])
+    count_lines(Ended.MATCHED)
 
 
 def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> None:
@@ -242,10 +267,12 @@ def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> N
     if attempt.is_hopeless or (is_late and not attempt.is_unanswered):
         line.next_attempt_at = None
         line.dead_letter()
+        count_lines(Ended.GIVEN_UP)
         book_to_suspense(line)
         open_case(_case_of(line, attempt.intent))
         logger.error("alert: %s is given up: %s", name_of(line), line.last_error)
     else:
+        count_lines(Ended.LEFT)
         line.next_attempt_at = next_attempt(now, since=line.retrying_since)
         if line.status != LineStatus.FAILING:
             line.fail()
