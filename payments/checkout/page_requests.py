@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -19,7 +19,10 @@ from payments.models.mandate import ONLINE
 from payments.services.commands.mandates import Acceptance
 from psp_adapters.contract.card_numbers import holds_card_number
 
-_METHOD_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{0,255}", re.ASCII)
+_METHOD_TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{0,255}", re.ASCII)
+_FIELD_NAME: Final = re.compile(r"[A-Za-z]{1,64}", re.ASCII)
+_FIELDS_BYTES_MAX: Final = 64 * 1024
+_FIELDS_MAX: Final = 10
 _BODY_BYTES_MAX: Final = 4096
 _ATTEMPTS_MAX: Final = 1_000_000
 _ALTERNATIVES_MAX: Final = 10
@@ -41,7 +44,7 @@ class Chosen:
 
 def chosen_by(request: HttpRequest) -> Chosen | None:
     """What a request of our own page says; None if it is none."""
-    given = object_of_page(request, bytes_max=_BODY_BYTES_MAX)
+    given = _object_of_page(request, bytes_max=_BODY_BYTES_MAX)
     if given is None:
         return None
     method, token, attempt = given.get("method"), given.get("token", ""), given.get("attempt")
@@ -65,7 +68,31 @@ def chosen_by(request: HttpRequest) -> Chosen | None:
     )
 
 
-def object_of_page(request: HttpRequest, *, bytes_max: int) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """What the PSP's fields encrypted on the page, which is kept nowhere."""
+
+    method: str
+    attempt: int
+    fields: Mapping[str, str] = field(repr=False)
+
+
+def entered_by(request: HttpRequest) -> Entered | None:
+    """What a request of our own page brings from the fields; None if it is none."""
+    given = _object_of_page(request, bytes_max=_FIELDS_BYTES_MAX)
+    if given is None:
+        return None
+    method, fields, attempt = given.get("method"), given.get("fields"), given.get("attempt")
+    if not isinstance(method, str) or type(attempt) is not int or not isinstance(fields, dict):
+        return None
+    if not 0 < len(fields) <= _FIELDS_MAX or not 0 < attempt < _ATTEMPTS_MAX:
+        return None
+    if not all(_FIELD_NAME.fullmatch(n) and isinstance(v, str) for n, v in fields.items()):
+        return None
+    return Entered(method=method, attempt=attempt, fields=fields)
+
+
+def _object_of_page(request: HttpRequest, *, bytes_max: int) -> dict[str, Any] | None:
     """The JSON object that our own page sent; None if another site did, or it is none."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return None

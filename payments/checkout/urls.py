@@ -7,6 +7,7 @@ from payments.checkout.links import payment_link_page
 from payments.checkout.views import (
     checkout_page,
     domain_association_view,
+    exchange_view,
     pay_view,
     returned,
     status_view,
@@ -19,6 +20,7 @@ urlpatterns = [
     path("checkout/link/<str:token>", payment_link_page),
     path("checkout/<str:token>", checkout_page, name="checkout"),
     path("checkout/<str:token>/pay", pay_view),
+    path("checkout/<str:token>/exchange", exchange_view),
     path("checkout/<str:token>/status", status_view),
     path("checkout/<str:token>/return", returned),
 ]

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST, require_safe
 from ledger.money import Money
 from payments import public_ids
 from payments.checkout.localization import language_of, localized
-from payments.checkout.page_requests import chosen_by
+from payments.checkout.page_requests import chosen_by, entered_by
 from payments.checkout.responses import guarded, json_answer, page
 from payments.checkout.texts import (
     label_of_button,
@@ -34,6 +34,7 @@ from payments.models import METHODS_WITH_MANDATE, CheckoutSession
 from payments.objects.checkout_session import page_url
 from payments.selectors.checkout import session_of_token
 from payments.services.checkout.attempts import NoEffect
+from payments.services.checkout.exchanged_fields import exchange
 from payments.services.checkout.page_state import PageState, Shown, state_of
 from payments.services.checkout.paying import offered_methods, pay, saved_cards
 from payments.services.checkout.saving import keep, keepable_methods
@@ -61,8 +62,10 @@ def checkout_page(request: HttpRequest, token: str) -> HttpResponse:
     context = _about(session, state, language)
     if state.shown not in _TAKES_PAYMENT:
         return page(request, "result", context, language=language)
-    offered = _methods_of(session)
-    with_fields = {each: at for each, at in offered.items() if has_fields_for(at, each)}
+    offered, keeps = _methods_of(session), _keeps(session)
+    with_fields = {
+        each: at for each, at in offered.items() if has_fields_for(at, each, keeps=keeps)
+    }
     fields = {each: _fields_of(session, at) for each, at in with_fields.items()}
     methods = [
         {"type": each, **_about_fields(session, each, fields.get(each), language)}
@@ -118,6 +121,31 @@ def pay_view(request: HttpRequest, token: str) -> HttpResponse:
         return json_answer(_told(session, state_of(session), reason=reason))
 
 
+@csrf_exempt
+@require_POST
+def exchange_view(request: HttpRequest, token: str) -> HttpResponse:
+    """Exchange what the PSP's fields encrypted: `{"method", "fields", "attempt"}` for a token.
+
+    For a PSP whose fields return no token. What they encrypted is kept nowhere.
+    """
+    session = _session_of(token)
+    entered = entered_by(request)
+    if session is None or entered is None:
+        return json_answer({"token": ""}, status=404 if session is None else 400)
+    reason, made = "", ""
+    offered, keeps = _methods_of(session), _keeps(session)
+    at = offered.get(entered.method)
+    try:
+        if at is None or not has_fields_for(at, entered.method, keeps=keeps):
+            raise NoEffect("method_not_offered")
+        made = exchange(session, at, entered.fields, attempt=entered.attempt)
+    except NoEffect as refusal:
+        reason = refusal.reason
+    with override(language_of(request, session.locale)):
+        message = text_of_refusal(reason, is_setup=session.intent is None) if reason else ""
+        return json_answer({"token": made, "message": message})
+
+
 @require_safe
 def status_view(request: HttpRequest, token: str) -> HttpResponse:
     """What a waiting page asks for every few seconds."""
@@ -162,6 +190,11 @@ def _methods_of(session: CheckoutSession) -> dict[str, UUID]:
     if session.setup_intent is None:
         return offered_methods(session)
     return dict.fromkeys(keepable_methods(session), session.setup_intent.psp_account_id)
+
+
+def _keeps(session: CheckoutSession) -> bool:
+    """Does the page keep what the customer enters?"""
+    return session.intent is None or bool(session.intent.setup_future_usage)
 
 
 def _saved(session: CheckoutSession, language: str) -> list[dict[str, str]]:

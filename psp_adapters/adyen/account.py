@@ -7,13 +7,43 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
+from psp_adapters.adyen import mapping, page_fields
 from psp_adapters.adyen.connection import TEST_URL, Connection
+from psp_adapters.contract.adapter import Capabilities
 from psp_adapters.contract.credentials import (
     WEBHOOK_SECRETS,
     CredentialFault,
     CredentialField,
 )
 from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.contract.settlement_calendar import SettlementCalendar
+
+CAPABILITIES: Final = Capabilities(
+    idempotency_window_seconds=7 * 24 * 3600,
+    look_up_by_reference=False,
+    fence_by_reference=False,
+    consistency_lag_seconds=60.0,
+    caches_errors=False,
+    async_captures=True,
+    multiple_captures=False,
+    increments=True,
+    method_types=("card", "ideal"),
+    holdable_method_types=frozenset({"card"}),
+    redirect_method_types=frozenset({"ideal"}),
+    bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
+    reusable_method_types=frozenset({"card"}),
+    releases_methods=True,
+    tokens_are_stored=True,
+    requests_three_d_secure=True,
+    hosted_fields=True,
+    exchanges_fields=True,
+    disputes=True,
+    settlement_reports=True,
+    settlement_calendar=SettlementCalendar(country="XECB", time_zone="Europe/Amsterdam"),
+    notification_answer="[accepted]",
+    completes_with_returned=True,
+    states_results_by_notification=True,
+)
 
 CREDENTIAL_FIELDS: Final = (
     CredentialField(name="api_key", meaning="of an API credential with the Checkout role"),
@@ -51,6 +81,7 @@ CREDENTIAL_FIELDS: Final = (
         default="",
         is_secret=False,
     ),
+    *page_fields.CREDENTIAL_FIELDS,
     WEBHOOK_SECRETS,
 )
 

@@ -17,6 +17,7 @@ from psp_adapters.adyen import (
     account,
     facts,
     mapping,
+    page_fields,
     reports,
     stored_cards,
     vocabulary,
@@ -25,7 +26,7 @@ from psp_adapters.adyen import (
 from psp_adapters.adyen.connection import TEST_URL, Connection, DisputeConnection, in_path
 from psp_adapters.adyen.dispute_responses import Disputes
 from psp_adapters.adyen.facts import Fact
-from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.answers import Contradiction, readable, text, view_of
 from psp_adapters.contract.credentials import (
     CredentialFault,
@@ -50,7 +51,6 @@ from psp_adapters.contract.payments import (
     refuse_card_number,
 )
 from psp_adapters.contract.report_files import ReportFile
-from psp_adapters.contract.settlement_calendar import SettlementCalendar
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.contract.stored_notifications import StoredNotifications
@@ -68,30 +68,7 @@ class AdyenAdapter(PspAdapter):
     """One merchant account at Adyen."""
 
     name = "adyen"
-    capabilities = Capabilities(
-        idempotency_window_seconds=7 * 24 * 3600,
-        look_up_by_reference=False,
-        fence_by_reference=False,
-        consistency_lag_seconds=60.0,
-        caches_errors=False,
-        async_captures=True,
-        multiple_captures=False,
-        increments=True,
-        method_types=("card", "ideal"),
-        holdable_method_types=frozenset({"card"}),
-        redirect_method_types=frozenset({"ideal"}),
-        bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
-        reusable_method_types=frozenset({"card"}),
-        releases_methods=True,
-        tokens_are_stored=True,
-        requests_three_d_secure=True,
-        disputes=True,
-        settlement_reports=True,
-        settlement_calendar=SettlementCalendar(country="XECB", time_zone="Europe/Amsterdam"),
-        notification_answer="[accepted]",
-        completes_with_returned=True,
-        states_results_by_notification=True,
-    )
+    capabilities = account.CAPABILITIES
     credential_fields = account.CREDENTIAL_FIELDS
 
     def __init__(
@@ -152,6 +129,7 @@ class AdyenAdapter(PspAdapter):
             report_key=credentials["report_key"],
             dispute_url=credentials["dispute_url"],
         )
+        made.card_fields = page_fields.card_fields_of(credentials, livemode=livemode)
         is_live = made._connection.is_live
         require_mode("base_url", "of a {} environment", is_live=is_live, livemode=livemode)
         return made
@@ -226,6 +204,15 @@ class AdyenAdapter(PspAdapter):
     def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
         """The payment as the notifications show it."""
         return self._payment(psp_payment_id)
+
+    def token_of_fields(self, fields: Mapping[str, str], *, deadline_seconds: float) -> str:
+        """Have Adyen store an encrypted card, and name it."""
+        return page_fields.token_of_fields(
+            self._connection,
+            fields,
+            merchant_account=self._account,
+            deadline_seconds=deadline_seconds,
+        )
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Look up a stored payment method of a customer.

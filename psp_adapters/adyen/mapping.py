@@ -40,6 +40,8 @@ TRANSIENT: Final = "transient-error"
 """The header that says whether the same key may be sent again."""
 IN_PROGRESS: Final = "704"
 """The error code for a request whose key is in use."""
+PAGE_CUSTOMER: Final = "page-"
+"""How our references of customers begin whose card was entered on the checkout page."""
 _KEYS: Final = uuid.UUID("5a3c4b1e-5a0e-4f0e-9f7c-2f0c3d7e9b61")
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_.:-]{3,150})/([A-Z0-9]{8,64})")
 _NETWORK_ID: Final = re.compile(r"[A-Za-z0-9_ -]{1,64}")
@@ -111,6 +113,8 @@ def _agreement_of(request: PspRequest) -> Json:
     model = {"recurringProcessingModel": vocabulary.ABSENT if is_absent else vocabulary.PRESENT}
     if request.save_for:
         return {**model, "shopperInteraction": "Ecommerce", "storePaymentMethod": True}
+    if request.token.startswith(PAGE_CUSTOMER) and not request.off_session:
+        return {**model, "shopperInteraction": "Ecommerce"}  # Entered on our page just before.
     return {**model, "shopperInteraction": "ContAuth"}
 
 

@@ -92,6 +92,8 @@ class Capabilities:
     fields_collect: frozenset[str] = frozenset({"card"})
     """The types of payment methods that these fields collect; others than cards in a frame, to
     whose address the page adds the type, as `method`."""
+    exchanges_fields: bool = False
+    """Whether these fields return no token, but what `token_of_fields` exchanges for one."""
     disputes: bool = False
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False
@@ -246,6 +248,14 @@ class PspAdapter(Protocol):
         if self.card_fields is None:
             raise PspUnavailable("this account has no card fields for the checkout page")
         return self.card_fields
+
+    def token_of_fields(self, fields: Mapping[str, str], *, deadline_seconds: float) -> str:
+        """Have the PSP make a token of what its fields encrypted on our page.
+
+        That is kept nowhere. Raises FieldsRefused and PspUnavailable. Needs the capability
+        `exchanges_fields`.
+        """
+        raise PspUnavailable("the fields of this provider return tokens")
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
         """Look up a dispute. Returns None if the PSP knows none of that id (yet).

@@ -127,6 +127,10 @@ class CardDataRefused(Exception):
     """A card number was sent where a token belongs."""
 
 
+class FieldsRefused(Exception):
+    """What the fields returned is not what the PSP makes a token of."""
+
+
 def refuse_card_number(token: str) -> None:
     """Raise CardDataRefused for a card number, and for any long number, which is no PSP's token."""
     digits = token.replace(" ", "").replace("-", "")
@@ -165,5 +169,8 @@ class HostedFields:
     """SCRIPT: what it needs beside its own origin, by directive of Content-Security-Policy."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """SCRIPT: public values for the driver."""
+    stores: bool = False
+    """Whether the PSP stores each card that is entered: the page then offers the fields only where
+    it keeps the card, as the customer has agreed."""
     wallets: bool = False
     """Whether the fields offer the wallets of the customer's device too."""

@@ -18,6 +18,12 @@
     return answer.json();
   }
 
+  const send = (path, said) => ask(path, {
+    method: "POST",
+    headers: {"Content-Type": "application/json"},
+    body: JSON.stringify({...said, attempt: Number(sheet.dataset.attempt)}),
+  });
+
   // --- waiting for a result
   async function poll(seconds) {
     try {
@@ -89,7 +95,13 @@
     if (place.dataset.origin) return frameFields.mount(place);
     const driver = window.cardFields;
     if (!driver.isLoaded()) await load(place.dataset);
-    return driver.mount(place, {...JSON.parse(place.dataset.given), say});
+    // Where the fields return no token but an encrypted card: our server has the PSP make one.
+    async function exchange(fields) {
+      const told = await send("/exchange", {method: place.dataset.collects, fields});
+      if (told.message) say(told.message);
+      return told.token;
+    }
+    return driver.mount(place, {...JSON.parse(place.dataset.given), say, exchange});
   }
   function openFields(method) {
     const place = places[method];
@@ -112,14 +124,8 @@
     }
     let told;
     try {
-      told = await ask("/pay", {
-        method: "POST",
-        headers: {"Content-Type": "application/json"},
-        body: JSON.stringify({
-          method, token, attempt: Number(sheet.dataset.attempt),
-          mandate_accepted: Boolean(places[method] && "mandate" in places[method].dataset),
-        }),
-      });
+      const accepted = Boolean(places[method] && "mandate" in places[method].dataset);
+      told = await send("/pay", {method, token, mandate_accepted: accepted});
     } catch (error) {
       // The charge may have been made: the page waits for the truth instead of offering a new one.
       say(sheet.dataset.unsure);

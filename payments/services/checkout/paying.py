@@ -27,6 +27,7 @@ from payments.services.checkout.attempts import (
     require_token,
     return_url_of,
 )
+from payments.services.checkout.exchanged_fields import opened
 from payments.services.commands import Confirmation, confirm_intent
 from payments.services.commands.mandates import Acceptance
 from payments.services.commands.payment_methods import MethodDetails, NewMethod
@@ -73,7 +74,9 @@ def _shows(account_id: UUID, method_type: str, intent: PaymentIntent) -> bool:
         return False
     if intent.setup_future_usage and method_type not in default_types(account_id):
         return False
-    return accounts.has_fields_for(account_id, method_type) or method_type in can.bare_method_types
+    keeps = bool(intent.setup_future_usage)
+    has_fields = accounts.has_fields_for(account_id, method_type, keeps=keeps)
+    return has_fields or method_type in can.bare_method_types
 
 
 def saved_cards(session: CheckoutSession) -> tuple[PaymentMethod, ...]:
@@ -148,8 +151,10 @@ def _named(
     offered = offered_methods(session)
     if method not in offered:
         raise NoEffect("method_not_offered")
-    if bool(token) != accounts.has_fields_for(offered[method], method):
+    keeps = bool(session.payment.setup_future_usage)
+    if bool(token) != accounts.has_fields_for(offered[method], method, keeps=keeps):
         raise NoEffect("method_not_offered")
+    token = opened(session, offered[method], token)
     require_token(token)
     if token and method == CARD and not alternatives:
         return token, offered[method]

@@ -14,6 +14,7 @@ from payments.services.checkout.attempts import (
     require_token,
     return_url_of,
 )
+from payments.services.checkout.exchanged_fields import opened
 from payments.services.commands import confirm_setup_intent
 from payments.services.commands.setups.intents import SetupDetails
 from payments.services.psp_gateway import accounts
@@ -22,7 +23,7 @@ from payments.services.psp_gateway import accounts
 def keepable_methods(session: CheckoutSession) -> tuple[str, ...]:
     """The types of payment methods that the page can keep: cards, where the PSP has its fields."""
     setup = session.subject
-    shown = accounts.has_card_fields(setup.psp_account_id)
+    shown = accounts.has_fields_for(setup.psp_account_id, CARD, keeps=True)
     return (CARD,) if shown and CARD in setup.payment_method_types else ()
 
 
@@ -38,6 +39,7 @@ def keep(
     """
     if method not in keepable_methods(session) or not token:
         raise NoEffect("method_not_offered")
+    token = opened(session, session.subject.psp_account_id, token)
     require_token(token)
     require_attempt(session, attempt)
     request = CommandRequest(

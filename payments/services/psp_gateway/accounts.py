@@ -100,10 +100,16 @@ def has_card_fields(account_id: UUID) -> bool:
         return False
 
 
-def has_fields_for(account_id: UUID, method_type: str) -> bool:
-    """Whether fields of the account's PSP collect such a method on the checkout page."""
+def has_fields_for(account_id: UUID, method_type: str, *, keeps: bool) -> bool:
+    """Whether fields of the account's PSP collect such a method on a page.
+
+    `keeps`: whether the page keeps the method. Fields whose PSP stores it need that.
+    """
     collected = capabilities_of(account_id).fields_collect
-    return method_type in collected and has_card_fields(account_id)
+    if method_type not in collected or not has_card_fields(account_id):
+        return False
+    fields = _connected_of(account_id).adapter.card_fields
+    return keeps or fields is None or not fields.stores
 
 
 def webhook_secrets_of(account: AccountIdentity) -> tuple[str, ...]:

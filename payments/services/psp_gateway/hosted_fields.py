@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -14,9 +15,10 @@ from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.states import PspAccountStatus
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.payments import HostedFields
+from psp_adapters.contract.payments import FieldsRefused, HostedFields
 from psp_adapters.registry import BadCredentials
 
+_EXCHANGE_SECONDS: Final = 8.0
 _DEADLINE_SECONDS: Final = 4.0
 """A customer waits for the page meanwhile; without the fields it offers the other methods."""
 
@@ -49,6 +51,31 @@ def hosted_fields_of(account_id: UUID) -> HostedFields | None:
     except CallRefused as refusal:
         raise PspUnavailable(refusal.reason) from refusal
     return fields
+
+
+def token_of_fields(account_id: UUID, fields: Mapping[str, str]) -> str:
+    """Have the PSP exchange what its fields encrypted for a token, which alone is kept.
+
+    Called outside transactions, and gives the database connection back first. Raises FieldsRefused
+    and PspUnavailable.
+    """
+    account = accounts.identity_of(account_id)
+    try:
+        adapter = accounts.adapter_of(account)
+    except BadCredentials as reason:
+        raise PspUnavailable(str(reason)) from reason
+    connection.close()
+    try:
+        with guarded_call(account.code, CallKind.QUERY) as verdict:
+            try:
+                token = adapter.token_of_fields(fields, deadline_seconds=_EXCHANGE_SECONDS)
+            except FieldsRefused:
+                verdict.healthy = True
+                raise
+            verdict.healthy = True
+    except CallRefused as refusal:
+        raise PspUnavailable(refusal.reason) from refusal
+    return token
 
 
 def domain_association() -> str:

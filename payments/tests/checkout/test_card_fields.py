@@ -153,7 +153,11 @@ def test_the_file_of_apple_is_that_of_an_active_account(database: None) -> None:
 
 @pytest.mark.parametrize(
     ("driver", "script"),
-    [("stripe", "https://js.stripe.com/v3/"), ("mollie", "https://js.mollie.com/v1/mollie.js")],
+    [
+        ("stripe", "https://js.stripe.com/v3/"),
+        ("mollie", "https://js.mollie.com/v1/mollie.js"),
+        ("adyen", "adyen.js"),
+    ],
 )
 def test_each_script_is_in_the_inventory(driver: str, script: str) -> None:
     page = (PROJECT / "docs" / "checkout.md").read_text()
@@ -163,4 +167,4 @@ def test_each_script_is_in_the_inventory(driver: str, script: str) -> None:
 
 
 def test_the_inventory_has_every_driver() -> None:
-    assert set(DRIVERS) == {"stripe", "mollie"}
+    assert set(DRIVERS) == {"stripe", "mollie", "adyen"}

@@ -6,10 +6,12 @@ the agreement that a first payment made, and that the card was deleted.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from psp_adapters.contract.setups import SetupRequest
+from psp_adapters.sandbox_psp.tokens import TOKENS
 
 Json = dict[str, Any]
 STORED_CARDS = {
@@ -19,7 +21,16 @@ STORED_CARDS = {
     "CHALLENGED000001": "pm_card_threeDSecure2Required",
     "ONCECHALLENGED01": "pm_card_authenticationRequiredOnSetup",
 }
+ENCRYPTED = "sealed."
+"""How the double of Adyen's fields "encrypts": before the token that a card number stands for."""
 _MODELS = {"CardOnFile": "on_session", "UnscheduledCardOnFile": "off_session"}
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class StoredCards:
@@ -28,11 +39,15 @@ class StoredCards:
         """Customer and stored card."""
         self.refuses_deletions = False
         self._agreements: dict[tuple[str, str], str] = {}
+        self.entered: dict[tuple[str, str], str] = {}
+        """The sandbox PSP's token of each card that was stored encrypted, by customer and id."""
 
     def token_of(self, body: Json) -> str | None:
         """The sandbox PSP's token of a payment's card; None if there is no such card."""
         named = _named(body)
-        return None if named in self.deleted else STORED_CARDS.get(named[1])
+        if named in self.deleted:
+            return None
+        return self.entered.get(named) or STORED_CARDS.get(named[1])
 
     def terms_of(self, body: Json) -> Json:
         """What a payment by a stored card tells the sandbox PSP of the customer's agreement."""
@@ -40,7 +55,8 @@ class StoredCards:
         if body.get("storePaymentMethod"):
             assert body["shopperInteraction"] == "Ecommerce"
             return {"save_for": usage}
-        assert body["shopperInteraction"] == "ContAuth"
+        is_present = _named(body) in self.entered and usage == "on_session"
+        assert body["shopperInteraction"] == ("Ecommerce" if is_present else "ContAuth")
         agreement = self._agreements.get(_named(body), "")
         off_session = usage == "off_session"
         return {"off_session": off_session, "network_transaction_id": agreement}
@@ -57,9 +73,32 @@ class StoredCards:
         customer = _query(target, "shopperReference")
         card = {"type": "scheme", "brand": "visa", "lastFour": "4242"}
         expiry = {"expiryMonth": "03", "expiryYear": "30", "alias": "H1234567890123456"}
-        left = [each for each in STORED_CARDS if (customer, each) not in self.deleted]
+        own = [stored_id for owner, stored_id in self.entered if owner == customer]
+        left = [each for each in (*STORED_CARDS, *own) if (customer, each) not in self.deleted]
         methods = [{"id": each, **card, **expiry} for each in left]
         return {"shopperReference": customer, "storedPaymentMethods": methods}
+
+    def answer(self, method: str, stored_id: str, target: str, body: Json) -> Answer | None:
+        """The answer to a request about stored cards; None if it is refused."""
+        if method == "POST":
+            stored = self.store(body)
+            return Answer(201, stored) if stored else None
+        if method == "GET" and not stored_id:
+            return Answer(200, self.list_of(target))
+        is_deleted = method == "DELETE" and self.delete(stored_id, target)
+        return Answer(204, None) if is_deleted else None
+
+    def store(self, body: Json) -> Json | None:
+        """Store what the double of Adyen's fields encrypted; None if it cannot be read."""
+        card = body["paymentMethod"]
+        assert body["recurringProcessingModel"] in _MODELS
+        assert card["type"] == "scheme"
+        token = card["encryptedCardNumber"].removeprefix(ENCRYPTED)
+        if token not in TOKENS:
+            return None
+        stored_id = f"ENTERED{len(self.entered):09}"
+        self.entered[body["shopperReference"], stored_id] = token
+        return {"id": stored_id, "shopperReference": body["shopperReference"], "type": "scheme"}
 
     def delete(self, stored_id: str, target: str) -> bool:
         """Delete a card; False if it was deleted before, or deletions are refused."""

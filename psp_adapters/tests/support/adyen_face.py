@@ -12,7 +12,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -32,6 +32,7 @@ from psp_adapters.contract.operations import (
 )
 from psp_adapters.contract.setups import SetupLookUp, SetupResult
 from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.tests.support.adyen_cards import Answer as Answer
 from psp_adapters.tests.support.adyen_cards import StoredCards, account_of, verification_of
 from psp_adapters.tests.support.adyen_disputes_face import PREFIX, DisputesFace
 
@@ -51,13 +52,6 @@ _CHANGES = {
 }
 _CHANGE = re.compile(r"/payments/(\w+)/(captures|refunds|cancels|amountUpdates)")
 Json = dict[str, Any]
-
-
-@dataclass
-class Answer:
-    status: int
-    body: Any
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -129,7 +123,7 @@ class AdyenFace:
 
     def _execute(self, method: str, path: str, target: str, body: Json, key: str) -> Answer:
         if path.startswith("/storedPaymentMethods"):
-            return self._stored_methods(method, path, target)
+            return self._stored_methods(method, path, target, body)
         if body.get("merchantAccount", body.get("merchantAccountCode", ACCOUNT)) != ACCOUNT:
             return _error(403, "901", "security", "Invalid Merchant Account")
         if path.startswith(f"{PREFIX}/"):
@@ -280,14 +274,11 @@ class AdyenFace:
         )
         return Answer(201, {**body, "pspReference": psp_id, "status": "received"})
 
-    def _stored_methods(self, method: str, path: str, target: str) -> Answer:
-        assert account_of(target) == ACCOUNT
+    def _stored_methods(self, method: str, path: str, target: str, body: Json) -> Answer:
+        assert (body.get("merchantAccount") or account_of(target)) == ACCOUNT
         stored_id = path.removeprefix("/storedPaymentMethods").strip("/")
-        if method == "GET" and not stored_id:
-            return Answer(200, self.cards.list_of(target))
-        if method == "DELETE" and self.cards.delete(stored_id, target):
-            return Answer(204, None)
-        return _error(422, "803", "validation", "PaymentDetail not found")
+        answered = self.cards.answer(method, stored_id, target, body)
+        return answered or _error(422, "803", "validation", "PaymentDetail not found")
 
     def open_dispute(self, opened: Json) -> str:
         """Have a dispute that the sandbox PSP opened stated; its id here."""

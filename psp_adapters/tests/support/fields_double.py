@@ -14,8 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from psp_adapters.adyen.page_fields import VERSION
+
 _FOLDER: Final = Path(__file__).parent / "fields"
-_SCRIPTS: Final = {"/v3/": "stripe.js", "/v1/mollie.js": "mollie.js"}
+_ADYEN: Final = f"/checkoutshopper/sdk/{VERSION}"
+_SCRIPTS: Final = {
+    "/v3/": "stripe.js",
+    "/v1/mollie.js": "mollie.js",
+    f"{_ADYEN}/adyen.js": "adyen.js",
+}
 
 
 class FieldsDouble:
@@ -77,6 +84,8 @@ class FieldsDouble:
             return 503, "text/plain", b""
         if path == "/frame":
             return 200, "text/html; charset=utf-8", (_FOLDER / "frame.html").read_bytes()
+        if path == f"{_ADYEN}/adyen.css":
+            return 200, "text/css", b"#fields{min-height:220px}"
         if path in _SCRIPTS:
             parts = [(_FOLDER / name).read_bytes() for name in ("frame.js", _SCRIPTS[path])]
             return 200, "text/javascript; charset=utf-8", b"".join(parts)

@@ -23,6 +23,10 @@ from payments.tests.http.support.servers import ApiServer
 from payments.tests.http.support.storefront import Storefront
 from payments.tests.support.factories import PspAccountFactory, set_credentials
 from psp_adapters.contract.card_numbers import holds_card_number
+from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.tests.support.adyen_cards import ENCRYPTED
+from psp_adapters.tests.support.adyen_face import ACCOUNT, HMAC_KEY, AdyenFace
+from psp_adapters.tests.support.adyen_face import API_KEY as ADYEN_KEY
 from psp_adapters.tests.support.fields_double import FieldsDouble
 from psp_adapters.tests.support.localstripe_process import API_KEY, LocalStripe
 from psp_adapters.tests.support.mollie_face import MollieFace
@@ -113,6 +117,46 @@ def at_mollie(
     )
     yield storefront_at(server, sandbox_psp, account)
     face.close()
+
+
+@pytest.fixture
+def at_adyen(
+    server: ApiServer, sandbox_psp: SandboxProcess, same_database: None, double: FieldsDouble
+) -> Iterator[Storefront]:
+    """A merchant at a face of the sandbox PSP that speaks as Adyen."""
+    double.token_of = lambda number: f"{ENCRYPTED}pm_card_visa"
+    api_key = f"sandbox_test_{uuid.uuid4().hex}"
+    behind = SandboxAdapter(base_url=sandbox_psp.base_url, api_key=api_key)
+    with AdyenFace(behind) as face:
+        account = PspAccountFactory.create(code=f"adyen-{uuid.uuid4().hex[:12]}", psp="adyen")
+        set_credentials(
+            account,
+            api_key=ADYEN_KEY,
+            merchant_account=ACCOUNT,
+            base_url=face.base_url,
+            webhook_secrets=HMAC_KEY,
+            client_key="test_DOUBLE123",
+            store_cards="true",
+            fields_origin=double.origin,
+        )
+        yield storefront_at(server, sandbox_psp, account)
+    behind.close()
+
+
+def test_adyens_fields_pay_with_what_they_encrypt(
+    at_adyen: Storefront, customer: Customer, double: FieldsDouble
+) -> None:
+    tab = customer.open(open_session(at_adyen).url)
+    tab.page.frame_locator("#fields iframe").get_by_label("Card number").wait_for()
+    take_shot(tab.page, "adyen")
+    tab.pay()
+    tab.page.frame_locator("#fields iframe").get_by_text("is incomplete").wait_for()
+    fill(tab, GOOD_CARD)
+    tab.page.wait_for_timeout(500)  # The fields tell the component what they encrypt.
+    tab.pay()
+    tab.is_at_shop()
+    assert at_adyen.effects() == [("authorize", 1250), ("capture", 1250)]
+    assert {each.rpartition("/")[2] for each in double.loaded} >= {"adyen.js", "adyen.css"}
 
 
 def fill(tab: Tab, number: str) -> None:
