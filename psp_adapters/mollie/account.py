@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from psp_adapters.contract.adapter import Capabilities
 from psp_adapters.contract.credentials import (
     WEBHOOK_SECRETS,
     CredentialFault,
@@ -19,9 +20,32 @@ from psp_adapters.contract.credentials import (
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import FieldsKind, HostedFields
 from psp_adapters.mollie.connection import Connection
+from psp_adapters.mollie.mapping import BARE_METHOD
+from psp_adapters.mollie.vocabulary import METHODS, ON_ANOTHER_PAGE
 
 BASE_URL: Final = "https://api.mollie.com"
 SCRIPT_ORIGIN: Final = "https://js.mollie.com"
+
+CAPABILITIES: Final = Capabilities(
+    idempotency_window_seconds=3600,
+    look_up_by_reference=True,
+    fence_by_reference=False,
+    consistency_lag_seconds=60.0,
+    caches_errors=True,
+    async_captures=True,
+    multiple_captures=True,
+    increments=False,
+    method_types=tuple(METHODS),
+    holdable_method_types=frozenset({"card"}),
+    redirect_method_types=ON_ANOTHER_PAGE,
+    bare_method_types={each: f"{BARE_METHOD}{each}" for each in METHODS},
+    reusable_method_types=frozenset(METHODS),
+    keeps_with_payment_only=True,
+    hosted_fields=True,
+    releases_methods=True,
+    disputes=True,
+    settlement_reports=True,
+)
 
 CREDENTIAL_FIELDS: Final = (
     CredentialField(name="api_key", meaning="of the website profile: test_…, live_…"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.answers import (
     UNREADABLE,
     Contradiction,
@@ -55,9 +55,8 @@ from psp_adapters.mollie.connection import (
     is_success,
     require_address,
 )
-from psp_adapters.mollie.mapping import BARE_METHOD, Json
+from psp_adapters.mollie.mapping import Json
 from psp_adapters.mollie.payments import Payment, whole
-from psp_adapters.mollie.vocabulary import METHODS, ON_ANOTHER_PAGE
 
 K = OperationKind
 
@@ -66,26 +65,7 @@ class MollieAdapter(PspAdapter):
     """One website profile at Mollie."""
 
     name = "mollie"
-    capabilities = Capabilities(
-        idempotency_window_seconds=3600,
-        look_up_by_reference=True,
-        fence_by_reference=False,
-        consistency_lag_seconds=60.0,
-        caches_errors=True,
-        async_captures=True,
-        multiple_captures=True,
-        increments=False,
-        method_types=tuple(METHODS),
-        holdable_method_types=frozenset({"card"}),
-        redirect_method_types=ON_ANOTHER_PAGE,
-        bare_method_types={each: f"{BARE_METHOD}{each}" for each in METHODS},
-        reusable_method_types=frozenset(METHODS),
-        keeps_with_payment_only=True,
-        hosted_fields=True,
-        releases_methods=True,
-        disputes=True,
-        settlement_reports=True,
-    )
+    capabilities = account.CAPABILITIES
     credential_fields = account.CREDENTIAL_FIELDS
 
     def __init__(

@@ -239,6 +239,22 @@ def test_an_answer_that_is_lost_is_waited_for(
     assert storefront.effects() == SALE
 
 
+def test_a_psp_that_is_down_takes_nothing_and_the_same_page_pays_once_afterwards(
+    storefront: Storefront, new_customer: Callable[..., Customer]
+) -> None:
+    customer = new_customer()
+    tab = customer.open(open_session(storefront).url)
+    tab.fill_card(GOOD_CARD)
+    storefront.psp.set_behavior(down=1.0)
+    tab.pay()
+    assert "Nothing was taken" in tab.message()
+    storefront.psp.heal()
+    assert storefront.effects() == []
+    tab.pay_by_card(GOOD_CARD)
+    tab.is_at_shop()
+    assert storefront.effects() == SALE
+
+
 def test_an_expired_page_takes_nothing(
     storefront: Storefront, new_customer: Callable[..., Customer]
 ) -> None:
