@@ -11,9 +11,10 @@ import asyncio
 import io
 import logging
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from wsgiref.types import WSGIApplication
 
 import orjson
@@ -26,6 +27,9 @@ HEADER_BYTES_MAX: Final = 32 * 1024
 LARGE_BODY_BYTES: Final = 64 * 1024
 LARGE_BODIES_MAX: Final = 64
 """Bodies above that size that one process receives at once: they are held in memory."""
+UPLOADS_MAX: Final = 2
+"""Files that one process receives at once: they are held on disk."""
+UPLOAD_WITHIN_SECONDS: Final = 30.0
 _NAMES_KEPT_MAX: Final = 500
 
 logger = logging.getLogger(__name__)
@@ -35,12 +39,19 @@ class WholeRequests:
     """Serves a WSGI application through granian's RSGI interface, in `threads` threads."""
 
     def __init__(
-        self, application: WSGIApplication, *, threads: int, body_within_seconds: float
+        self,
+        application: WSGIApplication,
+        *,
+        threads: int,
+        body_within_seconds: float,
+        uploads: Mapping[str, int] | None = None,
     ) -> None:
+        """`uploads`: paths whose larger bodies are received into a file, and how large at most."""
         self._application = application
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._body_within_seconds = body_within_seconds
         self._large_bodies = 0
+        self._uploads, self._uploads_under_way = uploads or {}, 0
         self._variables = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -55,18 +66,20 @@ class WholeRequests:
         if any("_" in name for name in scope.headers.keys()):  # noqa: SIM118  (no dictionary)
             message = "A header's name holds an underscore: write a dash, as in Idempotency-Key."
             return _refuse(protocol, 400, "header_name_invalid", message)
-        body = b""
-        length = _length_to_receive(scope.headers)
-        if length:
-            received = await self._receive(protocol, length)
-            if received is None:
-                return
-            body = received
+        body: BinaryIO | None = io.BytesIO()
+        length = _length_of(scope.headers)
+        if 0 < length <= MAX_BODY_BYTES:
+            body = await self._receive(protocol, length)
+        elif length and scope.path in self._uploads:
+            body = await self._receive_file(protocol, length, most=self._uploads[scope.path])
+        if body is None:
+            return
         environ = self._environ(scope, headers, body)
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, self._answer, environ, protocol)
+        with body:  # the file of an upload ends with it
+            await loop.run_in_executor(self._threads, self._answer, environ, protocol)
 
-    async def _receive(self, protocol: Any, length: int) -> bytes | None:
+    async def _receive(self, protocol: Any, length: int) -> BinaryIO | None:
         """The body. Returns None if it was refused, with the answer already sent."""
         is_large = length > LARGE_BODY_BYTES
         if is_large and self._large_bodies >= LARGE_BODIES_MAX:
@@ -76,14 +89,39 @@ class WholeRequests:
         self._large_bodies += is_large
         try:
             async with asyncio.timeout(self._body_within_seconds):
-                return bytes(await protocol())
+                return io.BytesIO(await protocol())
         except TimeoutError:
-            message = f"The request body was not complete after {self._body_within_seconds:g} s."
-            _refuse(protocol, 408, "body_timeout", message)
+            _refuse_late(protocol, self._body_within_seconds)
         except RuntimeError:  # the client closed its connection, or its side of it
             _refuse(protocol, 400, "body_malformed", "The request body ended too early.")
         finally:
             self._large_bodies -= is_large
+        return None
+
+    async def _receive_file(self, protocol: Any, length: int, *, most: int) -> BinaryIO | None:
+        """The body, in a file without a name. Returns None if it was refused."""
+        if length > most:
+            message = f"The request body is larger than {most} bytes."
+            _refuse(protocol, 413, "body_too_large", message)
+            return None
+        if self._uploads_under_way >= UPLOADS_MAX:
+            message = "Other files are on their way. Send it again in a minute."
+            _refuse(protocol, 503, "too_many_large_requests", message)
+            return None
+        self._uploads_under_way += 1
+        file = tempfile.TemporaryFile()  # noqa: SIM115  (the environment keeps it)
+        try:
+            async with asyncio.timeout(UPLOAD_WITHIN_SECONDS):
+                async for piece in protocol:
+                    file.write(piece)
+            file.seek(0)
+            return file
+        except TimeoutError:
+            _refuse_late(protocol, UPLOAD_WITHIN_SECONDS)
+        except RuntimeError:  # the client closed its connection, or its side of it
+            _refuse(protocol, 400, "body_malformed", "The request body ended too early.")
+        finally:
+            self._uploads_under_way -= 1
         return None
 
     def _answer(self, environ: dict[str, Any], protocol: Any) -> None:
@@ -105,7 +143,9 @@ class WholeRequests:
             status, headers, content = 500, [], b""
         protocol.response_bytes(status, headers, content)
 
-    def _environ(self, scope: Any, headers: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
+    def _environ(
+        self, scope: Any, headers: list[tuple[str, str]], body: BinaryIO
+    ) -> dict[str, Any]:
         server, _, port = scope.server.rpartition(":")
         environ: dict[str, Any] = {
             "REQUEST_METHOD": scope.method,
@@ -118,7 +158,7 @@ class WholeRequests:
             "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": scope.scheme,
-            "wsgi.input": io.BytesIO(body),
+            "wsgi.input": body,
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": True,
@@ -146,14 +186,18 @@ class WholeRequests:
         return variable
 
 
-def _length_to_receive(headers: Any) -> int:
-    """Bytes of the body to wait for.
+def _length_of(headers: Any) -> int:
+    """Bytes of the body; 0 if it has no length.
 
-    None of a body that is too large or has no length: the page refuses it by its headers.
+    A body that is too large, or has no length, is not received: the page refuses it by its headers.
     """
     text = headers.get("content-length", "")
-    length = int(text) if text.isdigit() and len(text) < 20 else 0
-    return length if length <= MAX_BODY_BYTES else 0
+    return int(text) if text.isdigit() and len(text) < 20 else 0
+
+
+def _refuse_late(protocol: Any, seconds: float) -> None:
+    message = f"The request body was not complete after {seconds:g} s."
+    _refuse(protocol, 408, "body_timeout", message)
 
 
 def _refuse(protocol: Any, status: int, code: str, message: str) -> None:

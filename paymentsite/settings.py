@@ -270,6 +270,9 @@ SANDBOX_PSP_CREDENTIALS: dict[str, str] = {
 }
 # Watched for settlement reports, one folder for each PSP account (docs/settlement.md).
 REPORTS_FOLDER = os.environ.get("REPORTS_FOLDER", "").strip()
+# Of a settlement report that finance imports in the console: some 100,000 lines, whose preview
+# answers within the time of a request.
+REPORT_UPLOAD_BYTES_MAX = 16 * 1024 * 1024
 # The internal stream (docs/stream.md): events stay in PostgreSQL, Redis holds the newest. An entry
 # takes about 2 kB. While the slowest group is STREAM_ENTRIES_MAX behind, the publisher waits.
 STREAM_REDIS_URL = os.environ.get("STREAM_REDIS_URL") or REDIS_URL

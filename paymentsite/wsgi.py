@@ -6,8 +6,9 @@ import resource
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.urls import resolve
+from django.urls import resolve, reverse
 
+from payments.api.decoding import MAX_BODY_BYTES
 from paymentsite.launcher.signals import die_with_parent, wake_main_thread_for_signals
 from paymentsite.receiving import WholeRequests
 
@@ -37,4 +38,9 @@ def server() -> WholeRequests:
         application,
         threads=settings.API_THREADS,
         body_within_seconds=settings.REQUEST_WITHIN_SECONDS,
+        uploads={
+            reverse("admin:reconciliation_settlementreport_import_report"): (
+                settings.REPORT_UPLOAD_BYTES_MAX + MAX_BODY_BYTES
+            )
+        },
     )

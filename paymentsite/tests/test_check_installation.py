@@ -102,16 +102,17 @@ def test_before_the_first_grant_rights_are_the_only_fault(
 
 
 def test_a_migration_that_is_not_applied_is_named(owner_cursor: psycopg.Cursor[Any]) -> None:
-    newest = "DELETE FROM django_migrations WHERE app = 'paymentsite' AND name = '0002_guards'"
-    owner_cursor.execute(newest)
+    newest = "0003_finance_imports_reports"
+    named = "app = 'paymentsite' AND name = %s"
+    owner_cursor.execute(f"DELETE FROM django_migrations WHERE {named}", [newest])
     try:
         [fault] = installation_faults()
     finally:
         owner_cursor.execute(
-            "INSERT INTO django_migrations (app, name, applied) "
-            "VALUES ('paymentsite', '0002_guards', now())"
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('paymentsite', %s, now())",
+            [newest],
         )
-    assert fault.startswith("1 migrations are not applied, from paymentsite.0002_guards on")
+    assert fault.startswith(f"1 migrations are not applied, from paymentsite.{newest} on")
 
 
 def test_a_login_that_owns_tables_is_refused(database_urls: DatabaseUrls) -> None:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import action
 from unfold.decorators import display as shown
 
 from ledger.database.statements import execute, table_of
@@ -20,6 +21,7 @@ from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
 from payments.models import PspAccount
+from reconciliation.admin.report_import import PERMISSION, import_report
 from reconciliation.models import (
     LookUpBudget,
     ReportChunk,
@@ -42,7 +44,7 @@ _STATUS_LABELS = {
 
 @admin.register(SettlementReport)
 class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """`manage.py settlement_reports` fetches, imports and reads again."""
+    """Finance imports one here; `manage.py settlement_reports` fetches and reads again."""
 
     list_display = (
         "name",
@@ -60,6 +62,7 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
         ("received_at", CreatedFilter),
     )
     search_help_text = "The PSP's name of the report"
+    actions_list = ("import_report",)
     id_paths = {}
     fieldsets = (
         (
@@ -80,6 +83,13 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
         ),
         ("As it came", {"fields": ("body_sha256", "size", "shown_body")}),
     )
+
+    @action(description="Import a report", url_path="import", permissions=["import"])
+    def import_report(self, request: HttpRequest) -> HttpResponse:
+        return import_report(request, self.admin_site)
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm(PERMISSION))
 
     def texts(self, term: str) -> Iterable[Q]:
         # With the accounts, of which there are few, the unique index serves.

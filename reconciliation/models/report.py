@@ -58,6 +58,7 @@ class SettlementReport(MachineModel):
 
     class Meta:
         db_table = "reconciliation_settlement_report"
+        permissions = [("import_settlementreport", "Can import settlement report")]
         constraints = [
             models.UniqueConstraint(
                 fields=["psp_account", "name", "body_sha256"], name="report_once"
