@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from psp_adapters.sandbox_psp.refusals import found
+from psp_adapters.sandbox_psp.rules.report_defects import Written, written_files
 from psp_adapters.sandbox_psp.state.batches import LINE_TYPES, Report
 from psp_adapters.sandbox_psp.state.movements import Movement
 from psp_adapters.sandbox_psp.state.records import Effect, iso
@@ -70,10 +71,20 @@ class Settlement:
         reports = self._truth.batches.reports.get(account_id, [])
         return [report for report in reports if report.closed_ms >= since_ms]
 
-    def report(self, account_id: str, name: str) -> Report:
-        """One report of this account; refuses with 404."""
+    def file(self, account_id: str, name: str) -> Written:
+        """One file of a report of this account; refuses with 404."""
         reports = self._truth.batches.reports.get(account_id, [])
-        return found(next((each for each in reports if each.name == name), None), "report")
+        files = (file for report in reports for file in files_of(report))
+        here = (file for file in files if file.name == name and not file.is_absent)
+        return found(next(here, None), "report")
+
+    def add_defect(self, account_id: str, *, kind: str, line: int, report: str) -> None:
+        """Give the files of the account's next report, or of a closed one, a defect."""
+        if report:
+            reports = self._truth.batches.reports.get(account_id, [])
+            found(next((each for each in reports if each.name == report), None), "report")
+        record = {"account": account_id, "defect": kind, "line": line, "report": report}
+        self._truth.record({"t": "report_defect", **record})
 
     def move(
         self,
@@ -183,32 +194,43 @@ def _end(happened: Sequence[Effect | Movement], begin: int, before_ms: int | Non
     return end
 
 
-def report_view(report: Report) -> dict[str, Any]:
-    """One report in the list of reports."""
-    return {
-        "object": "settlement_report",
-        "name": report.name,
-        "number": report.number,
-        "closed_at": iso(report.closed_ms),
-        "lines": report.line_count,
-    }
+def files_of(report: Report) -> list[Written]:
+    """The files of a report: one, without a defect."""
+    lines = [dict(zip(COLUMNS, row, strict=True)) for _, _, _, row in _rows(report)]
+    return written_files(report.name, lines, report.defects)
 
 
-def report_csv(report: Report) -> bytes:
-    """Write a report: a header, the lines in sequence, and one control row per currency."""
+def report_views(report: Report) -> list[dict[str, Any]]:
+    """The files of one report in the list of reports."""
+    return [
+        {
+            "object": "settlement_report",
+            "name": file.name,
+            "number": report.number,
+            "closed_at": iso(report.closed_ms),
+            "lines": len(file.lines),
+        }
+        for file in files_of(report)
+    ]
+
+
+def report_csv(file: Written) -> bytes:
+    """Write a file: a header, the lines in sequence, and one control row per currency."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
     totals: dict[str, list[int]] = {}
-    for currency, gross_minor, fee_minor, row in _rows(report):
-        writer.writerow(row)
-        sums = totals.setdefault(currency, [0, 0, 0])
+    for line in file.lines:
+        writer.writerow(line)
+        sums = totals.setdefault(str(line["currency"]), [0, 0, 0])
         sums[0] += 1
-        sums[1] += gross_minor
-        sums[2] += fee_minor
+        sums[1] += int(str(line["gross_minor"]))
+        sums[2] += int(str(line["fee_minor"]))
     for currency, (count, gross_minor, fee_minor) in sorted(totals.items()):
         amounts = (gross_minor, fee_minor, gross_minor - fee_minor)
-        writer.writerow((_TOTAL, _TOTAL, "", count, "", "", currency, *amounts, ""))
+        row = (_TOTAL, _TOTAL, "", count, "", "", currency, *amounts, "")
+        if not file.is_cut:
+            writer.writerow(dict(zip(COLUMNS, row, strict=True)))
     return text.getvalue().encode()
 
 

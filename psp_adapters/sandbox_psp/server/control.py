@@ -14,12 +14,7 @@ from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
 from psp_adapters.sandbox_psp.server.body_fields import query_integer, read_object
 from psp_adapters.sandbox_psp.server.control_disputes import disputes_of, move_dispute, open_dispute
-from psp_adapters.sandbox_psp.server.control_movements import (
-    move_money,
-    movement_view,
-    pay_out,
-    write_bank_statements,
-)
+from psp_adapters.sandbox_psp.server.control_movements import OF_ACCOUNTS, movement_view
 from psp_adapters.sandbox_psp.server.dashboard import act_in_dashboard
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.server.simulator import Simulator
@@ -71,12 +66,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = [_made(report) for report in _close_settlement(simulator)]
         case ("GET", "movements"):
             answer = [movement_view(each) for each in simulator.truth.movements]
-        case ("POST", "movements"):
-            answer = move_money(simulator, read_object(request.body))
-        case ("POST", "payouts"):
-            answer = pay_out(simulator, read_object(request.body))
-        case ("POST", "bank_statements"):
-            answer = write_bank_statements(simulator, read_object(request.body))
+        case ("POST", address) if address in OF_ACCOUNTS:
+            answer = OF_ACCOUNTS[address](simulator, read_object(request.body))
         case ("POST", "release"):
             answer = {"released": simulator.release_held()}
         case ("POST", "revision"):

@@ -1,11 +1,13 @@
-"""The control API's part that moves money of an account, and of no payment."""
+"""The control API's part that moves money of an account, and gives its files defects."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
-from psp_adapters.sandbox_psp.rules.bank import bank_statements
+from psp_adapters.sandbox_psp.rules.bank import STATEMENT_DEFECTS, bank_statements
+from psp_adapters.sandbox_psp.rules.report_defects import DEFECTS
 from psp_adapters.sandbox_psp.server.requests import account_of
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.state.movements import Movement
@@ -41,6 +43,21 @@ def move_money(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
     return movement_view(movement)
 
 
+def add_report_defect(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+    """Give the files of an account's next report, or of a closed one, a defect."""
+    if not {"api_key", "defect"} <= set(body) <= {"api_key", "defect", "line", "report"}:
+        raise invalid("a defect of a report has api_key, defect, and perhaps line and report")
+    kind, line, report = body["defect"], body.get("line", 1), body.get("report", "")
+    if kind not in DEFECTS:
+        raise invalid(f"defect is one of {', '.join(DEFECTS)}")
+    if type(line) is not int or line < 1 or not isinstance(report, str):
+        raise invalid("line is a number from 1, report the name of a closed report")
+    account_id = _known_account(simulator, body["api_key"])
+    settlement = simulator.rules.settlement
+    settlement.add_defect(account_id, kind=kind, line=line, report=report)
+    return {"defect": kind, "line": line, "report": report}
+
+
 def pay_out(simulator: Simulator, body: dict[str, Any]) -> list[dict[str, Any]]:
     """Pay out all that the closed reports of an account, or of each, say it has, by currency."""
     if not set(body) <= {"api_key"}:
@@ -56,16 +73,29 @@ def pay_out(simulator: Simulator, body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def write_bank_statements(simulator: Simulator, body: dict[str, Any]) -> list[dict[str, Any]]:
     """The statements of the bank that these accounts are paid out to, or that all are."""
-    if not set(body) <= {"api_keys"} or not isinstance(body.get("api_keys", []), list):
-        raise invalid("bank statements have api_keys, or nothing for all accounts")
+    if not set(body) <= {"api_keys", "defect"} or not isinstance(body.get("api_keys", []), list):
+        raise invalid("bank statements have api_keys and perhaps a defect, or nothing for all")
+    defect = body.get("defect", "")
+    if defect not in ("", *STATEMENT_DEFECTS):
+        raise invalid(f"defect is one of {', '.join(STATEMENT_DEFECTS)}")
     wanted = {_known_account(simulator, each) for each in body.get("api_keys", ())}
     return bank_statements(
         [
             movement
             for movement in simulator.truth.movements
             if not wanted or movement.account_id in wanted
-        ]
+        ],
+        defect=defect,
     )
+
+
+OF_ACCOUNTS: Final[Mapping[str, Callable[[Simulator, dict[str, Any]], Any]]] = {
+    "movements": move_money,
+    "payouts": pay_out,
+    "bank_statements": write_bank_statements,
+    "report_defects": add_report_defect,
+}
+"""What is posted, by its address below /control."""
 
 
 def _known_account(simulator: Simulator, api_key: Any) -> str:

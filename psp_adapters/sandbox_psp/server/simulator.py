@@ -20,7 +20,7 @@ from psp_adapters.sandbox_psp.refusals import Refusal, found
 from psp_adapters.sandbox_psp.rules.disputes import dispute_view
 from psp_adapters.sandbox_psp.rules.payments import Rules
 from psp_adapters.sandbox_psp.rules.recorder import Instruction
-from psp_adapters.sandbox_psp.rules.settlement import contradicted_csv, report_csv, report_view
+from psp_adapters.sandbox_psp.rules.settlement import contradicted_csv, report_csv, report_views
 from psp_adapters.sandbox_psp.rules.setups import SetupOrder, setup_answer
 from psp_adapters.sandbox_psp.server.http_server import JSON, HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.server.look_ups import look_up
@@ -340,13 +340,13 @@ class Simulator:
             data = [{"currency": each, "amount_minor": minor} for each, minor in held.items()]
             return Answer(200, orjson.dumps({"object": "balance", "data": data}))
         if call.by == "name":
-            return Answer(200, report_csv(settlement.report(account.id, call.subject)), _CSV)
+            return Answer(200, report_csv(settlement.file(account.id, call.subject)), _CSV)
         behavior = self.behavior
         settlement.close_periods(
             now_ms, behavior.settlement_period_seconds, late_lines=behavior.late_lines
         )
         closed = settlement.closed_since(account.id, call.since_ms)
-        data = [report_view(report) for report in closed]
+        data = [view for report in closed for view in report_views(report)]
         return Answer(200, orjson.dumps({"object": "list", "data": data}))
 
 

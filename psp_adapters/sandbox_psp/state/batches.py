@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from psp_adapters.sandbox_psp.state.movements import Movement
@@ -23,6 +23,18 @@ LINE_TYPES: Final = {
 }
 
 
+NO_DEFECT: Final = "none"
+"""Takes away those that were ordered before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A defect of a report's files (rules.report_defects), and the line that it concerns."""
+
+    kind: str
+    line: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One account's part of one batch; never empty, and never changes."""
@@ -32,6 +44,7 @@ class Report:
     closed_ms: int
     effects: tuple[Effect, ...]
     movements: tuple[Movement, ...]
+    defects: tuple[Defect, ...] = ()
 
     @property
     def name(self) -> str:
@@ -55,6 +68,19 @@ class Batches:
         """Those of the last batch that its reports left out: the next ones have them."""
         self.reports: dict[str, list[Report]] = {}
         """By account, oldest first."""
+        self._defects: dict[str, tuple[Defect, ...]] = {}
+        """By account, of its next report."""
+
+    def add_defect(self, record: dict[str, Any]) -> None:
+        """Add a defect to the account's next report, or to the closed one that is named."""
+        account_id, defect = record["account"], Defect(record["defect"], record["line"])
+        if not record["report"]:
+            self._defects[account_id] = _added(self._defects.get(account_id, ()), defect)
+            return
+        reports = self.reports[account_id]
+        for place, report in enumerate(reports):
+            if report.name == record["report"]:
+                reports[place] = replace(report, defects=_added(report.defects, defect))
 
     def apply(
         self, record: dict[str, Any], effects: list[Effect], movements: list[Movement]
@@ -76,10 +102,15 @@ class Batches:
                 closed_ms=record["at"],
                 effects=tuple(of_payments),
                 movements=tuple(of_account),
+                defects=self._defects.pop(account_id, ()),
             )
             reports.append(report)
         self.until, self.closed_ms = record["until"], record["at"]
         self.movements_until = record.get("movements_until", 0)
+
+
+def _added(defects: tuple[Defect, ...], defect: Defect) -> tuple[Defect, ...]:
+    return () if defect.kind == NO_DEFECT else (*defects, defect)
 
 
 def _is_late(effect: Effect, share: float) -> bool:

@@ -117,6 +117,8 @@ class Truth:
                 self._set_setup_status(self.setups[record["id"]], record)
             case "settlement":
                 self.batches.apply(record, self.effects, self.movements)
+            case "report_defect":
+                self.batches.add_defect(record)
             case "movement":
                 self.movements.append(movement_of(record, seq=len(self.movements) + 1))
             case "fence":

@@ -103,3 +103,45 @@ def test_a_movement_that_cannot_be_is_refused(
     with pytest.raises(AssertionError, match=f"answered {status}"):
         own_sandbox.control("POST", "movements", body)
     assert [line.kind for line in reported(own_sandbox, buyer)] == [LineKind.CHARGE]
+
+
+def test_defects_are_kept_over_a_restart_and_taken_away_again(
+    own_sandbox: SandboxProcess, buyer: Shop
+) -> None:
+    own_sandbox.spoil_report(buyer.api_key, "wrong_amount")
+    [line] = reported(own_sandbox, buyer)
+    name = buyer.reports()[-1]["name"]
+    own_sandbox.spoil_report(buyer.api_key, "split", report=name)
+    own_sandbox.kill()
+    own_sandbox.start()
+    assert line.gross.minor == 1001
+    assert [(each["name"], each["lines"]) for each in buyer.reports()] == [
+        ("settlement_1_1.csv", 1),
+        ("settlement_1_2.csv", 0),
+    ]
+    assert own_sandbox.pay_out(buyer.api_key)[0]["gross_minor"] == -1000, "the truth stays"
+    own_sandbox.spoil_report(buyer.api_key, "none", report=name)
+    [line] = reports.read(file_of(buyer.report(name)))
+    assert line.gross.minor == 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"defect": "odd"}, 400),
+        ({"line": 0}, 400),
+        ({"line": True}, 400),
+        ({"report": 1}, 400),
+        ({"more": 1}, 400),
+        ({"report": "settlement_9.csv"}, 404),
+        ({"api_key": "sandbox_stranger"}, 404),
+    ],
+)
+def test_a_defect_that_cannot_be_is_refused(
+    own_sandbox: SandboxProcess, buyer: Shop, change: dict[str, Any], status: int
+) -> None:
+    body = {"api_key": buyer.api_key, "defect": "wrong_amount"} | change
+    with pytest.raises(AssertionError, match=f"answered {status}"):
+        own_sandbox.control("POST", "report_defects", body)
+    [line] = reported(own_sandbox, buyer)
+    assert line.gross.minor == 1000

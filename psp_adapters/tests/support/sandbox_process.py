@@ -152,10 +152,15 @@ class SandboxProcess:
         made: list[dict[str, Any]] = self.control("POST", "payouts", {"api_key": api_key})
         return made
 
-    def bank_statements(self, api_key: str) -> list[dict[str, Any]]:
+    def spoil_report(self, api_key: str, defect: str, *, line: int = 1, report: str = "") -> None:
+        """Give the files of the account's next report, or of a closed one, a defect."""
+        body = {"api_key": api_key, "defect": defect, "line": line, "report": report}
+        self.control("POST", "report_defects", body)
+
+    def bank_statements(self, api_key: str, *, defect: str = "") -> list[dict[str, Any]]:
         """What the bank of an account shows: `account`, `currency`, `name`, `body` of each."""
-        keys = {"api_keys": [api_key]}
-        made: list[dict[str, Any]] = self.control("POST", "bank_statements", keys)
+        given = {"api_keys": [api_key], "defect": defect}
+        made: list[dict[str, Any]] = self.control("POST", "bank_statements", given)
         return made
 
     def act(
