@@ -15,6 +15,7 @@ from django.db.models import Q
 from uuid_utils.compat import uuid7
 
 from ledger.chart import CHART, AccountKind, Direction
+from ledger.database.instances import QuicklyLoaded
 from ledger.fields import CurrentTransactionId, TransactionIdField
 from ledger.posting_rules import EntryType
 
@@ -26,7 +27,7 @@ def _codes(kind: AccountKind) -> list[int]:
     return sorted(line.code for line in CHART.values() if line.kind is kind)
 
 
-class LedgerAccount(models.Model):
+class LedgerAccount(QuicklyLoaded):
     """One account. Its id follows from code, dimension and currency (`chart.AccountRef.id`)."""
 
     application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
@@ -56,7 +57,7 @@ class LedgerAccount(models.Model):
         return f"{self.code} {self.dimension} {self.currency}"
 
 
-class LedgerTransaction(models.Model):
+class LedgerTransaction(QuicklyLoaded):
     """Entries that belong together. `source_type`, `source_id` name what caused it."""
 
     application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
@@ -111,7 +112,7 @@ class LedgerTransaction(models.Model):
         return f"{self.rule} {self.id}"
 
 
-class LedgerEntry(models.Model):
+class LedgerEntry(QuicklyLoaded):
     """One debit or credit. The payment is repeated here, since open items are summed by payment."""
 
     application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY

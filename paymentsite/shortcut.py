@@ -11,10 +11,11 @@ security headers, and before everything that only browsers need.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotFound
-from django.urls import resolve
+from django.urls import ResolverMatch, resolve
 
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
@@ -32,11 +33,17 @@ def merchant_api_shortcut(get_response: Respond) -> Respond:
             return HttpResponseNotFound()
         if not path.startswith(_MACHINES) and path not in _PROBES:
             return get_response(request)
-        match = request.resolver_match = resolve(request.path_info)
+        match = request.resolver_match = _match_of(path)
         answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
         return answer
 
     return respond
+
+
+@lru_cache(maxsize=256)
+def _match_of(path: str) -> ResolverMatch:
+    """The view of a path: those without an id come again and again."""
+    return resolve(path)
 
 
 def _is_internal(request: HttpRequest) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol, cast
 
@@ -83,6 +84,11 @@ def field_drivers() -> dict[str, bytes]:
 def _adapter_class(psp: str) -> type[PspAdapter]:
     if psp not in _ADAPTERS:
         raise UnknownPsp(psp)
-    module, _, name = _ADAPTERS[psp].partition(":")
+    return _imported(_ADAPTERS[psp])
+
+
+@cache
+def _imported(path: str) -> type[PspAdapter]:
+    module, _, name = path.partition(":")
     found: type[PspAdapter] = getattr(importlib.import_module(module), name)
     return found

@@ -10,7 +10,7 @@ import threading
 from typing import Final
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from uuid_utils.compat import uuid7
 
 from ledger.database.statements import execute
@@ -105,5 +105,7 @@ def horizon_seconds() -> float:
 def _present_announcement() -> _Announcement | None:
     # Django forgets it with the transaction, or with a savepoint that is rolled back, and
     # PostgreSQL gives the lock back at the same moment.
-    hooks = (entry[1] for entry in connection.run_on_commit)
-    return next((hook for hook in hooks if isinstance(hook, _Announcement)), None)
+    for entry in connections[DEFAULT_DB_ALIAS].run_on_commit:
+        if isinstance(entry[1], _Announcement):
+            return entry[1]
+    return None

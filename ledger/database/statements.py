@@ -37,7 +37,7 @@ _PLAIN_FIELDS: Final = (
 def execute(sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
     """Run one statement with server-side binding, prepared when it comes again; return its rows.
 
-    Goes through Django's cursor wrapper: errors are Django's, and query logging sees it.
+    Errors are Django's, and query logging and execute wrappers see it.
     """
     return _run(psycopg.Cursor, sql, params)
 
@@ -56,12 +56,21 @@ def _run(kind: type[psycopg.Cursor[Any]], sql: str, params: Params) -> list[Any]
     database.close_if_health_check_failed()  # as Django's own cursors do
     database.ensure_connection()
     raw = kind(database.connection)
-    wrap = database.make_debug_cursor if database.queries_logged else database.make_cursor
-    with wrap(raw) as cursor:  # type: ignore[arg-type]
-        cursor.execute(sql, params)
-        # `description` would describe a hundred columns only to say that there are some.
-        returned = raw.pgresult
-        return cursor.fetchall() if returned is not None and returned.nfields else []
+    if database.queries_logged or database.execute_wrappers:
+        wrap = database.make_debug_cursor if database.queries_logged else database.make_cursor
+        with wrap(raw) as cursor:  # type: ignore[arg-type]
+            cursor.execute(sql, params)
+            return _fetched(raw)
+    database.validate_no_broken_transaction()
+    with database.wrap_database_errors:
+        raw.execute(sql, params)
+        return _fetched(raw)
+
+
+def _fetched(cursor: psycopg.Cursor[Any]) -> list[Any]:
+    # `description` would describe a hundred columns only to say that there are some.
+    returned = cursor.pgresult
+    return cursor.fetchall() if returned is not None and returned.nfields else []
 
 
 @cache

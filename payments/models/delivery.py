@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from ledger.database.instances import QuicklyLoaded
 from payments import public_ids
 from payments.models.event import Event
 from payments.models.machine import MachineModel, StatusField, transition_to
@@ -120,7 +121,7 @@ class Delivery(WithPublicId, MerchantOwned, MachineModel):
         """An operator or merchant requeues it."""
 
 
-class DeliveryAttempt(models.Model):
+class DeliveryAttempt(QuicklyLoaded):
     """One attempt: the request that was made, and its result."""
 
     application_rights = ("select", "insert", "delete")

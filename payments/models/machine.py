@@ -8,11 +8,12 @@ when it is not listed first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from django.db import models
 from django_fsm import ConcurrentTransition, FSMField, transition
 
+from ledger.database.instances import QuicklyLoaded
 from payments.states import Table, sources_of
 
 Method = TypeVar("Method", bound=Callable[..., None])
@@ -42,15 +43,17 @@ def transition_to(target: str, table: Table, *, field: FSMField) -> Callable[[Me
     return move
 
 
-class MachineModel(models.Model):
+class MachineModel(QuicklyLoaded):
     """A row whose status changes by transition only, and is written under the row's lock."""
 
     class Meta:
         abstract = True
 
     @classmethod
-    def _machine_fields(cls) -> list[str]:
-        return [f.attname for f in cls._meta.concrete_fields if getattr(f, "protected", False)]
+    @cache
+    def _machine_fields(cls) -> tuple[str, ...]:
+        fields = cls._meta.concrete_fields
+        return tuple(f.attname for f in fields if getattr(f, "protected", False))
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:  # type: ignore[override]

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from ledger.database.instances import QuicklyLoaded
 from ledger.money import Money
 from payments import public_ids
 from payments.models.machine import MachineModel, StatusField, transition_to
@@ -35,7 +36,7 @@ class DisputedRefundPolicy(models.TextChoices):
     FLAG = "flag", "allow it, and open a case"
 
 
-class WithPublicId(models.Model):
+class WithPublicId(QuicklyLoaded):
     """A row that is known outside by its id with a prefix; the id sorts by creation time."""
 
     public_id_prefix: str
@@ -246,7 +247,7 @@ class Merchant(WithPublicId):
         return self.name
 
 
-class MerchantOwned(models.Model):
+class MerchantOwned(QuicklyLoaded):
     """A row of one merchant in one mode, test or live.
 
     Its references have no constraint and no index of their own: merchants are never deleted, and
@@ -276,7 +277,7 @@ class WithAmount(models.Model):
         return Money(self.amount_minor, self.currency)
 
 
-class ApiKey(models.Model):
+class ApiKey(QuicklyLoaded):
     """A secret key of a merchant; only its hash is stored, so it can be shown once."""
 
     application_rights = ("select", "insert", "update")

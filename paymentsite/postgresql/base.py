@@ -13,6 +13,7 @@ from django.db.backends.postgresql import base as django_backend
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from psycopg import Connection, Error, errors
+from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ledger.database.clock import database_clock
@@ -25,6 +26,7 @@ SESSION_LOST: Final = (
     errors.ReadOnlySqlTransaction,
 )
 """This process stood still in a transaction and PostgreSQL hung up, or the server was demoted."""
+_IDLE: Final = TransactionStatus.IDLE
 _thread = threading.local()
 """`begins` is set while the thread takes a connection for a transaction."""
 
@@ -170,8 +172,11 @@ class DatabaseWrapper(django_backend.DatabaseWrapper):
         begin()
 
     def _set_autocommit(self, autocommit: bool) -> None:
-        # psycopg stays in this mode: otherwise it would begin only before the next statement.
-        super()._set_autocommit(True)  # type: ignore[misc]
+        # psycopg stays in this mode: otherwise it would begin only before the next statement. It
+        # would look up each time that no transaction is open, through its loop of round trips.
+        session = self.connection
+        if not (session.autocommit and session.pgconn.transaction_status == _IDLE):
+            super()._set_autocommit(True)  # type: ignore[misc]
         if not autocommit:
             with self.wrap_database_errors:
                 self.connection.execute("BEGIN", prepare=False)

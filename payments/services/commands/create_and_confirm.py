@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 from uuid import UUID
 
+from ledger.database.instances import new_instance
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments import public_ids
@@ -76,7 +77,7 @@ def _prepare_creation(
     **_others: Any,
 ) -> Methods:
     """The method named. A provider that is paused for a charge is not asked about it."""
-    intent = PaymentIntent(amount_minor=amount.minor, currency=amount.currency)
+    intent = new_instance(PaymentIntent, amount_minor=amount.minor, currency=amount.currency)
     apply_facts(intent, details)
     charging = confirmation is not None
     return found_methods(caller, payment_method, intent, charging=charging)
@@ -180,7 +181,8 @@ def new_intent(
     """
     check_divisibility(amount)
     caller, created_at = tx.caller, created_at_of(tx.new_intent_id)
-    intent = PaymentIntent(
+    intent = new_instance(
+        PaymentIntent,
         id=tx.new_intent_id,
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,

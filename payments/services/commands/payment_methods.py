@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from ledger.database.instances import new_instance
 from ledger.database.row_ids import new_row_id
 from payments import public_ids
 from payments.clock import now_utc
@@ -306,7 +307,8 @@ def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Custome
 
 def method_of_token(caller: Caller, described: PaymentToken) -> PaymentMethod:
     """The unsaved method of a token that the caller's PSP account knows; it has no id yet."""
-    return PaymentMethod(
+    return new_instance(
+        PaymentMethod,
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,
         psp_account_id=caller.psp_account.id,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
+from ledger.database.instances import new_instance
 from ledger.database.statements import (
     Batch,
     columns_of,
@@ -172,7 +173,8 @@ def _new_row(
 ) -> IdempotencyKey:
     identifier = public_ids.new_id()
     created_at = created_at_of(identifier)
-    return IdempotencyKey(
+    return new_instance(
+        IdempotencyKey,
         id=identifier,
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
+from ledger.database.instances import new_instance
 from payments.exceptions import ChargeRefused, OperationUnderWay, PendingAtBank
 from payments.models import Operation, PaymentIntent
 from payments.public_ids import created_at_of
@@ -34,7 +35,8 @@ def new_operation(
     """An unsaved operation, leased to this process; fields of its kind are added by the command."""
     created_at = created_at_of(operation_id)
     lease_until = keys.new_lease()
-    return Operation(
+    return new_instance(
+        Operation,
         id=operation_id,
         merchant_id=intent.merchant_id,
         livemode=intent.livemode,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.database.instances import new_instance
 from ledger.database.row_ids import new_row_id
 from payments.event_types import EVENT_TYPES
 from payments.models import (
@@ -59,7 +60,8 @@ def events_of(aggregate: Aggregate, drafts: Iterable[EventDraft], caller: Caller
             payload["previous_attributes"] = draft.previous
         identifier = new_row_id()
         events.append(
-            Event(
+            new_instance(
+                Event,
                 id=identifier,
                 merchant_id=aggregate.merchant_id,
                 livemode=aggregate.livemode,

@@ -1,0 +1,74 @@
+"""Makes instances of models as Django's constructor does, at a fifth of its cost.
+
+That constructor looks at each field by itself: a tenth of a millisecond for a wide row, and one
+payment makes ten of them. Left out are the signals pre_init and post_init, which nothing receives
+here, and relations: a row is given the id of another (`merchant_id`), never its instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+from django.db import models
+from django.db.models.base import ModelState
+
+M = TypeVar("M", bound=models.Model)
+
+
+def new_instance(model: type[M], **values: Any) -> M:
+    """An unsaved instance with these columns, and the defaults of the others.
+
+    Raises TypeError for a name that is no column of the model.
+    """
+    fixed, made = _defaults(model)
+    attributes = {**fixed, **values}
+    if len(attributes) != len(fixed):
+        raise TypeError(
+            f"{model.__name__} has no {', '.join(sorted(values.keys() - fixed.keys()))}"
+        )
+    for name, make in made:
+        if name not in values:
+            attributes[name] = make()
+    return _instance(model, attributes, ModelState())
+
+
+class QuicklyLoaded(models.Model):
+    """A model whose rows are read without Django's constructor, by the ORM too."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:  # type: ignore[override]
+        names = _names(cls)
+        if len(values) != len(names):  # Some columns are read later, if at all.
+            return super().from_db(db, field_names, values)
+        state = ModelState()
+        state.adding = False
+        state.db = db
+        return _instance(cls, dict(zip(names, values, strict=True)), state)
+
+
+def _instance(model: type[M], attributes: dict[str, Any], state: ModelState) -> M:
+    instance = model.__new__(model)
+    attributes["_state"] = state
+    instance.__dict__ = attributes
+    return instance
+
+
+@cache
+def _names(model: type[models.Model]) -> tuple[str, ...]:
+    return tuple(field.attname for field in model._meta.concrete_fields)
+
+
+@cache
+def _defaults(
+    model: type[models.Model],
+) -> tuple[dict[str, Any], tuple[tuple[str, Callable[[], Any]], ...]]:
+    """The columns' defaults by name, and what makes those that are made anew for each row."""
+    fields = model._meta.concrete_fields
+    made = [field for field in fields if field.has_default() and callable(field.default)]
+    fixed = {field.attname: None if field in made else field.get_default() for field in fields}
+    return fixed, tuple((field.attname, field.get_default) for field in made)
