@@ -27,9 +27,10 @@ _EXPIRES_SECONDS: Final = 10
 COUNTDOWN_SECONDS_MAX: Final = 60.0
 """A worker keeps a message that is not due yet in its memory, and loses it when it ends; work that
 is due later is not urgent."""
-_COLLECTED_SECONDS: Final = 0.2
+_COLLECTED_SECONDS: Final = 0.5
 """A wake-up waits for others to join it: one worker takes everything that is due. Most PSPs notify
-us while they answer, so by then our rows usually show what a notification says."""
+us while they answer, so by then our rows usually show what a notification says. Running the task at
+all costs a worker more than the few notifications that come in that time."""
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
 """An unreachable broker costs one request in this time its timeout, not every request."""
 

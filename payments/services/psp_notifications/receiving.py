@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from ledger.database.instances import new_instance
 from ledger.database.statements import insert_absent
 from payments import public_ids
 from payments.clock import now_utc
@@ -80,7 +81,8 @@ def _row_of(
     find out the masked digits.
     """
     received_at, kept = now_utc(), masked_bytes(body if read.body is None else read.body)
-    return PspNotification(
+    return new_instance(
+        PspNotification,
         id=public_ids.new_id(),
         psp_account_id=account_id,
         event_id=read.event_id,
