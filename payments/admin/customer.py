@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import Q
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display as shown
 
@@ -111,6 +113,12 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
         return display.expiry(method)
 
 
+def _decisions_of(setup_id: str) -> SafeString:
+    """Where the routing decisions of a setup intent are."""
+    listed = reverse("admin:payments_routingdecision_changelist")
+    return format_html('<a href="{}?q={}">routing decisions</a>', listed, setup_id)
+
+
 @admin.register(SetupIntent)
 class SetupIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Setup intents, as merchants see them."""
@@ -132,6 +140,7 @@ class SetupIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("merchant", "mode"),
             ("owner", "method"),
             ("usage", "psp_account"),
+            "routing",
             ("attempt", "cancellation_reason"),
             "mandate",
             ("challenge", "shown_return_url"),
@@ -144,6 +153,7 @@ class SetupIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     shown_status = status(display.STATUS_LABELS)
     owner = linked("customer", public_ids.CUSTOMER, "customer_id")
     method = linked("payment method", public_ids.PAYMENT_METHOD, "payment_method_id")
+    routing = column("why these PSP accounts", "public_id", _decisions_of)
     attempt = linked("latest attempt", public_ids.SETUP_ATTEMPT, "latest_attempt_id")
     mandate = linked("mandate", public_ids.MANDATE, "mandate_id")
     challenge = column("redirect URL", "next_action_url", display.address_without_query)

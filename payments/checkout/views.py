@@ -84,8 +84,8 @@ def pay_view(request: HttpRequest, token: str) -> HttpResponse:
     """Charge or keep what the customer chose: `{"method", "token", "attempt"}`; answers the state.
 
     A page that collects tokens of several PSP accounts adds those of the others as `alternatives`,
-    by the account's code: they charge the payment if the first account fails. `mandate_accepted`
-    says that the page showed the mandate of a debit above its button.
+    by the account's code: they are used if the first account fails. `mandate_accepted` says that
+    the page showed the mandate of a debit above its button.
 
     Without a cookie there is nothing to forge a request with but the secret address itself.
     """
@@ -102,17 +102,13 @@ def pay_view(request: HttpRequest, token: str) -> HttpResponse:
             "method": chosen.method,
             "token": chosen.token,
             "attempt": chosen.attempt,
+            "alternatives": chosen.alternatives,
+            "request_id": request_id,
         }
         if session.setup_intent is None:
-            pay(
-                session,
-                **what,
-                alternatives=chosen.alternatives,
-                acceptance=chosen.acceptance,
-                request_id=request_id,
-            )
-        else:  # A method is kept at one account.
-            keep(session, **what, request_id=request_id)
+            pay(session, **what, acceptance=chosen.acceptance)
+        else:
+            keep(session, **what)
     except NoEffect as refusal:
         reason = refusal.reason
     session = session_of_token(token)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from payments.models import CheckoutSession
 from payments.services.callers.caller import CommandRequest
 from payments.services.checkout.attempts import (
@@ -16,6 +18,7 @@ from payments.services.checkout.attempts import (
 )
 from payments.services.checkout.exchanged_fields import opened
 from payments.services.commands import confirm_setup_intent
+from payments.services.commands.payment_methods import MethodDetails, NewMethod
 from payments.services.commands.setups.intents import SetupDetails
 from payments.services.psp_gateway import accounts
 
@@ -28,11 +31,18 @@ def keepable_methods(session: CheckoutSession) -> tuple[str, ...]:
 
 
 def keep(
-    session: CheckoutSession, *, method: str, token: str, attempt: int, request_id: str
+    session: CheckoutSession,
+    *,
+    method: str,
+    token: str,
+    attempt: int,
+    request_id: str,
+    alternatives: Mapping[str, str] | None = None,
 ) -> None:
     """Have the PSP verify the card once for this attempt; the rows say what came of it.
 
-    `method` is a type of `keepable_methods`.
+    `method` is a type of `keepable_methods`. `alternatives` are as in `pay`: one of them is kept if
+    the first account certainly kept nothing.
 
     Raises NoEffect if nothing was done, and never anything else for what a customer, another
     tab or the PSP may do.
@@ -42,14 +52,17 @@ def keep(
     token = opened(session, session.subject.psp_account_id, token)
     require_token(token)
     require_attempt(session, attempt)
+    others = dict(sorted((alternatives or {}).items()))
+    chosen = " ".join((method, token, *(f"{code}={each}" for code, each in others.items())))
     request = CommandRequest(
-        caller_of_page(session, f"{method} {token}", attempt=attempt, request_id=request_id),
+        caller_of_page(session, chosen, attempt=attempt, request_id=request_id),
         render=nothing_to_render,
     )
+    named = NewMethod(method_type=method, token=token, details=MethodDetails(), alternatives=others)
     with reasons_of_refusals():
         confirm_setup_intent(
             request,
             setup_intent_id=session.subject.id,
-            payment_method=token,
+            payment_method=named if others else token,
             details=SetupDetails(return_url=return_url_of(session)),
         )

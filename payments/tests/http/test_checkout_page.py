@@ -206,6 +206,23 @@ def test_an_account_is_debited_and_the_page_learns_the_late_result(
     tab.page.get_by_text("this is paid").wait_for()
 
 
+def test_a_message_of_another_window_or_origin_is_not_listened_to(
+    storefront: Storefront, new_customer: Callable[..., Customer]
+) -> None:
+    customer = new_customer()
+    tab = customer.open(open_session(storefront).url)
+    tab.fill_card(GOOD_CARD)
+    for kind in ("submit", "token", "height"):
+        tab.page.evaluate(
+            "kind => postMessage({kind, id: '1', token: 'tok_x', height: 1}, '*')", kind
+        )
+    tab.page.wait_for_timeout(500)
+    assert not [each for each in customer.sent if each.startswith("POST")]
+    tab.pay()
+    tab.is_at_shop()
+    assert storefront.effects() == SALE
+
+
 def test_two_tabs_pay_once(storefront: Storefront, new_customer: Callable[..., Customer]) -> None:
     session = open_session(storefront)
     customer = new_customer()

@@ -12,9 +12,11 @@ from ledger.money import Money
 from psp_adapters.adyen.adapter import RETURNED, AdyenAdapter
 from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
+from psp_adapters.contract.payments import FieldsRefused
 from psp_adapters.contract.setups import SetupLookUp
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.adyen.test_adapter import BACK, CHALLENGED, GOOD
+from psp_adapters.tests.adyen.test_page_fields import CARD
 from psp_adapters.tests.suites.contract_suite import make_request, send, settled
 from psp_adapters.tests.suites.setup_suite import ask
 from psp_adapters.tests.support.adyen_documents import document_path
@@ -26,7 +28,7 @@ K = OperationKind
 DOCUMENT = "adyen.CheckoutService-v72.json"
 CHANGES = ("captures", "refunds", "cancels", "amountUpdates")
 PATHS = (
-    *("/payments", "/payments/details", "/cancels"),
+    *("/payments", "/payments/details", "/cancels", "/storedPaymentMethods"),
     *(f"/payments/993617895204576J/{name}" for name in CHANGES),
 )
 pytestmark = pytest.mark.matrix(most=0)
@@ -120,6 +122,13 @@ def test_every_request_and_answer_of_a_stored_cards_life_is_as_adyen_specifies(
             K.AUTHORIZE, order_id=order_id, token=GOOD, return_url=BACK, capture=True, **terms
         )
         assert send(checked, charge).outcome is Outcome.SUCCEEDED
+    entered = checked.token_of_fields(CARD, deadline_seconds=10)
+    paid = make_request(
+        K.AUTHORIZE, order_id=order_id, token=entered, return_url=BACK, capture=True
+    )
+    assert send(checked, paid).outcome is Outcome.SUCCEEDED
+    with pytest.raises(FieldsRefused):
+        checked.token_of_fields({**CARD, "encryptedCardNumber": "eyJ"}, deadline_seconds=10)
     checked.release_stored(GOOD, deadline_seconds=10)
     refused = send(checked, make_request(K.AUTHORIZE, order_id=order_id, token=GOOD))
     assert refused.outcome is Outcome.DECLINED

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pytest
 
 from payments.models import Event, PaymentMethod, PspAccount, RoutingDecision, SetupAttempt
+from payments.services.commands import further_accounts
 from payments.services.psp_gateway import accounts
 from payments.services.recovery.setups import resolve_due_setups
 from payments.services.routing.rules import forget_rules
 from payments.states import PspAccountStatus
+from payments.tests.checkout.visits import Visit
 from payments.tests.support.api_client import ApiClient, Reply, api_of
 from payments.tests.support.factories import NOWHERE, credentials_of, set_credentials
 from payments.tests.support.shop import Shop, another_account, fail_over, uuid_of
@@ -143,6 +146,44 @@ def test_no_other_account_that_can_keep_it_ends_the_setup_and_says_why(
         "reason": "fallback",
         "left_out": "paused",
     }
+
+
+def test_at_most_three_accounts_are_tried_and_the_end_is_told_once(shop: Shop) -> None:
+    others = [another_account(shop) for _ in range(3)]
+    fail_over(shop, *others)
+    for each in (shop.account, *others):
+        script(shop, each, {"decline": BUSY})
+    declined = set_up(api_of(shop))
+    assert (declined.status, attempts()) == (
+        402,
+        [(each.code, "DECLINED") for each in (shop.account, *others[:2])],
+    )
+    failed = ["setup_intent.created", "setup_intent.setup_failed"]
+    assert events_of(declined.error["setup_intent"]["id"]) == failed
+
+
+def test_no_further_account_is_tried_when_the_requests_time_is_nearly_over(
+    shop: Shop, api: ApiClient
+) -> None:
+    script(shop, shop.account, {"decline": BUSY})
+    soon = math.ceil(further_accounts.ATTEMPT_SECONDS) - 1
+    declined = set_up(api, headers={"Prefer": f"wait={soon}"})
+    assert (declined.status, attempts()) == (402, [(shop.account.code, "DECLINED")])
+
+
+def test_the_alternative_that_a_page_collected_is_kept_at_its_account(
+    shop: Shop, second: PspAccount
+) -> None:
+    made = api_of(shop).post(
+        "/v1/checkout/sessions", mode="setup", success_url="https://shop.example/thanks"
+    )
+    script(shop, shop.account, {"decline": BUSY})
+    visitor = Visit(shop, made.body["id"], made.body["url"])
+    told = visitor.pay("pm_card_mastercard", alternatives={second.code: "pm_card_amex"})
+    assert told["state"] == "succeeded", told
+    tokens = SetupAttempt.objects.order_by("id").values_list("token", flat=True)
+    assert list(tokens) == ["pm_card_mastercard", "pm_card_amex"]
+    assert attempts()[-1] == (second.code, "SUCCEEDED")
 
 
 def test_a_debit_stays_at_its_account(shop: Shop, api: ApiClient) -> None:
