@@ -42,13 +42,11 @@ class QuicklyLoaded(models.Model):
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:  # type: ignore[override]
-        names = _names(cls)
-        if len(values) != len(names):  # Some columns are read later, if at all.
-            return super().from_db(db, field_names, values)
         state = ModelState()
         state.adding = False
         state.db = db
-        return _instance(cls, dict(zip(names, values, strict=True)), state)
+        # Django reads a column that has no attribute when it is asked for.
+        return _instance(cls, dict(zip(field_names, values, strict=True)), state)
 
 
 def _instance(model: type[M], attributes: dict[str, Any], state: ModelState) -> M:
@@ -56,11 +54,6 @@ def _instance(model: type[M], attributes: dict[str, Any], state: ModelState) -> 
     attributes["_state"] = state
     instance.__dict__ = attributes
     return instance
-
-
-@cache
-def _names(model: type[models.Model]) -> tuple[str, ...]:
-    return tuple(field.attname for field in model._meta.concrete_fields)
 
 
 @cache

@@ -88,12 +88,15 @@ def table_of(model: type[models.Model]) -> str:
     return connection.ops.quote_name(model._meta.db_table)
 
 
-def instance_of(model: type[M], row: Sequence[Any]) -> M:
-    """A saved instance from a row in the order of `columns_of`."""
-    values = list(row)
-    for position, convert in _converters(model):
+def instance_of(model: type[M], row: Sequence[Any], columns: tuple[str, ...] = ()) -> M:
+    """A saved instance from a row in the order of `columns_of`, or of the given columns.
+
+    Columns are named as the instance's attributes are. Others are read when they are asked for.
+    """
+    names, values = columns or _names(model), list(row)
+    for position, convert in _converters(model, names):
         values[position] = convert(values[position])
-    return model.from_db(DEFAULT_DB_ALIAS, _names(model), values)
+    return model.from_db(DEFAULT_DB_ALIAS, names, values)
 
 
 def values_of(instance: models.Model) -> list[Any]:
@@ -131,14 +134,15 @@ def _names(model: type[models.Model]) -> tuple[str, ...]:
 
 
 @cache
-def _converters(model: type[models.Model]) -> tuple[tuple[int, Any], ...]:
+def _converters(model: type[models.Model], names: tuple[str, ...]) -> tuple[tuple[int, Any], ...]:
     def converter(field: Any) -> Any:
         return lambda value: field.from_db_value(value, None, connection)
 
+    fields = {field.attname: field for field in model._meta.concrete_fields}
     return tuple(
-        (position, converter(field))
-        for position, field in enumerate(model._meta.concrete_fields)
-        if hasattr(field, "from_db_value")
+        (position, converter(fields[name]))
+        for position, name in enumerate(names)
+        if hasattr(fields[name], "from_db_value")
     )
 
 

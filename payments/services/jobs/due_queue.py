@@ -22,7 +22,7 @@ from uuid import UUID
 from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
-from ledger.database.statements import execute, table_of
+from ledger.database.statements import execute, instance_of, table_of
 
 logger = logging.getLogger(__name__)
 
@@ -113,9 +113,10 @@ class DueQueue(Generic[M]):
         For work that asks no PSP and ends at once. Reads `columns` and the key. Rows with a key in
         `skip`, or that another worker is taking, are left out.
         """
-        read = ", ".join((self._pk, *columns))
-        due = self._due_sql(read, f"AND {self._pk} <> ALL(%s)")
-        return list(self._rows.model._default_manager.raw(due, [list(skip), most]))
+        read = (str(self._rows.model._meta.pk.attname), *columns)
+        due = self._due_sql(", ".join(read), f"AND {self._pk} <> ALL(%s)")
+        rows = execute(due, [list(skip), most])
+        return [instance_of(self._rows.model, row, read) for row in rows]
 
     def take_row(self, pk: object) -> M | None:
         """Lease one row, due or not.

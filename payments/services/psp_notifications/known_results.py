@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from ledger.database.statements import execute, table_of
+from ledger.database.statements import execute, instance_of, table_of
 from payments import metrics
 from payments.clock import now_utc
 from payments.models import Operation, PspNotification
@@ -33,6 +33,13 @@ _COLUMNS: Final = (
     *("psp_account_id", "our_references", "psp_payment_id", "psp_dispute_id", "known", "claims"),
     *("claimed_kind", "psp_id", "claimed_minor", "claimed_currency", "conflicting_body"),
     *("status", "attempts"),
+)
+_OPERATION_COLUMNS: Final = (
+    *("id", "psp_account_id", "kind", "capture_now", "status", "psp_id", "psp_payment_id"),
+    *("amount_minor", "currency", "revisions", "excess_minor"),
+)
+_READ_OPERATIONS: Final = (
+    f"SELECT {', '.join(_OPERATION_COLUMNS)} FROM {table_of(Operation)} WHERE id = ANY(%s)"
 )
 _CLOSE: Final = f"""
     UPDATE {table_of(PspNotification)} n
@@ -133,10 +140,8 @@ def _operations(ids: Collection[UUID | None]) -> dict[UUID | None, Operation]:
     wanted = {each for each in ids if each is not None}
     if not wanted:
         return {}
-    names = ("psp_account_id", "kind", "capture_now", "status", "psp_id", "psp_payment_id")
-    more = ("amount_minor", "currency", "revisions", "excess_minor")
-    found = Operation.objects.filter(pk__in=wanted).only("id", *names, *more)
-    return {each.id: each for each in found}
+    found = execute(_READ_OPERATIONS, [list(wanted)])
+    return {row[0]: instance_of(Operation, row, _OPERATION_COLUMNS) for row in found}
 
 
 def _close(pairs: Sequence[tuple[UUID, UUID | None]]) -> set[UUID]:
