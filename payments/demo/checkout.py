@@ -50,7 +50,7 @@ def pay_over_http(page_url: str) -> None:
     if 'data-state="pay"' not in text:
         return
     attempt = re.search(r'data-attempt="(\d+)"', text)
-    frame = re.search(r'id="fields" src="([^"]+)"', text)
+    frame = re.search(r'id="fields"[^>]* src="([^"]+)"', text)
     if attempt is None or frame is None:
         raise WentWrong("the checkout page has no card fields")
     fields = urlsplit(html.unescape(frame[1]))

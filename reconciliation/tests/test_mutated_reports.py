@@ -26,7 +26,7 @@ from reconciliation.services.reports.reading import read_report
 from reconciliation.states import LineStatus, ReportStatus
 from reconciliation.tests.support.settling import Settling, money_rows
 
-LINES: Final = 1_000
+LINES: Final = examples(200, whole=1_000)
 VALUES: Final = (
     *("", "0", "1", "-1", "9000", "-9000", "999999999999999", "1e3", " 5", "\x00", "ÿ", '"', "a,b"),
     *(
