@@ -92,9 +92,19 @@ class SandboxPsp:
         """Charge a processing fee for each capture from now on."""
         self._control("PUT", "processing_fee", _PROCESSING_FEE)
 
-    def close_settlement(self) -> int:
-        """Close the day's settlement reports; returns how many lines they have."""
-        return sum(made["lines"] for made in self._control("POST", "settlement", {}))
+    def close_settlement(self) -> list[dict[str, Any]]:
+        """Close the day's settlement reports: `account`, `name` and `lines` of each."""
+        made: list[dict[str, Any]] = self._control("POST", "settlement", {})
+        return made
+
+    def spoil_report(self, api_key: str, defect: str) -> None:
+        """Give the files of the account's next report a defect."""
+        self._control("POST", "report_defects", {"api_key": api_key, "defect": defect})
+
+    def mend_report(self, api_key: str, name: str) -> None:
+        """Take the defects of a closed report away."""
+        content = {"api_key": api_key, "defect": "none", "report": name}
+        self._control("POST", "report_defects", content)
 
     def pay_out(self) -> int:
         """Pay out what closed reports show, to the bank of each account; returns how many."""

@@ -20,12 +20,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from ledger.chart import PAYOUT_IN_TRANSIT
 from ledger.money import Money
 from ledger.selectors import balances
+from payments.demo import breaks
 from payments.demo.reckoning import Reckoning, orders_of_no_shop, reckon
 from payments.demo.scenes import NORTHWIND, TAILSPIN, Scene
 from payments.demo.shop import Shop, WentWrong
 from payments.demo.web import SandboxPsp, visit
 from payments.models import PspAccount
 from payments.services.psp_gateway.credentials import open_credentials
+from psp_adapters.sandbox.webhook import account_of
 
 _SETTLED: Final = {
     1110: "the PSP holds",
@@ -102,9 +104,20 @@ class Command(BaseCommand):
 
     def _settles(self, psp: SandboxPsp) -> bool:
         """Import the PSP's settlement reports; returns False if a line is not explained."""
-        self._say(f"  …  the PSP closes its settlement report of {psp.close_settlement()} lines")
-        self._say(f"  …  it pays out {psp.pay_out()} balances, and reports that too")
-        psp.close_settlement()
+        keys = [_api_key_of(account) for account in _accounts()]
+        breaks.repeat_lines_in_overlapping_files(psp, keys)
+        count = sum(made["lines"] for made in psp.close_settlement())
+        self._say(f"  …  the PSP closes its settlement report of {count} lines")
+        self._say("     and sends it in files that overlap, with a line twice: each counts once")
+        self._say(
+            f"  …  it pays out {psp.pay_out()} balances, and reports that in files that are cut"
+        )
+        breaks.cut_files(psp, keys)
+        ours = {account_of(key): key for key in keys}
+        made = psp.close_settlement()
+        cut = [(ours[each["account"]], each["name"]) for each in made if each["account"] in ours]
+        if not breaks.work_cases_of_cut_files(psp, keys, cut, self._say):
+            return False
         try:
             call_command(
                 "settlement_reports",
@@ -120,7 +133,7 @@ class Command(BaseCommand):
 
     def _reaches_the_bank(self, psp: SandboxPsp) -> bool:
         """Import the bank's statements; returns False if not every payout is on them."""
-        accounts = list(PspAccount.objects.filter(psp=_SANDBOX, livemode=False))
+        accounts = _accounts()
         codes = [account.code for account in accounts]
         statements = psp.bank_statements([_api_key_of(account) for account in accounts])
         self._say(f"  …  the bank sends {len(statements)} statements of what the PSP paid out")
@@ -181,6 +194,10 @@ class Command(BaseCommand):
     def _say(self, line: str = "") -> None:
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def _accounts() -> list[PspAccount]:
+    return list(PspAccount.objects.filter(psp=_SANDBOX, livemode=False).order_by("code"))
 
 
 def _api_key_of(account: PspAccount) -> str:

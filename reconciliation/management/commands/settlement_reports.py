@@ -225,9 +225,20 @@ class Command(BaseCommand):
                 self.stdout.write(f"{account.code}: the PSP could not be asked: {reason}")
                 continue
             for each in remainders:
-                self._show_remainder(account, each)
+                if not each.is_empty:
+                    self._show_remainder(account, each)
+            empty = ", ".join(each.currency for each in remainders if each.is_empty)
+            if empty:
+                self.stdout.write(f"{account.code} {empty}: nothing held, nothing expected")
 
     def _show_remainder(self, account: PspAccount, remainder: Remainder) -> None:
+        """In one line if it is as it should be."""
+        if remainder.is_plain:
+            self.stdout.write(
+                f"{account.code} {remainder.currency}: the PSP states {remainder.stated}, as its "
+                f"lines explain; UNEXPLAINED {remainder.unexplained}"
+            )
+            return
         self.stdout.write(f"{account.code} {remainder.currency}")
         for name, amount in remainder.figures.items():
             text = "not stated by this PSP" if amount is None else str(amount)

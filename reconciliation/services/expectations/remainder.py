@@ -106,6 +106,17 @@ class Remainder:
         return self.unexplained - sum(self.breaks.values(), Money.zero(self.currency))
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was held, and nothing is expected."""
+        return not any(self.figures.values())
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the PSP states what its lines explain, and nothing else is expected."""
+        others = (self.expected, self.missing, *self.breaks.values())
+        return self.stated == self.explained and not any(others)
+
+    @property
     def name_of_rest(self) -> str:
         """A drift once nothing is expected: until then fees that no report names are in it."""
         is_drift = bool(self.rest) and not self.expected

@@ -92,3 +92,20 @@ def test_a_psp_that_does_not_answer_is_named_and_the_others_are_shown(
     settling.shop.psp.script({"down": 1}, kind="report")
     call_command("settlement_reports", remainder=True)
     assert "the PSP could not be asked" in capsys.readouterr().out
+
+
+def test_a_currency_without_a_break_takes_one_line_and_empty_ones_one_together(
+    settling: Settling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for currency in ("USD", "EUR", "GBP"):
+        intent_id = settling.desk.pay(9_000, currency=currency, order_id=f"in-{currency}")
+        if currency != "USD":
+            settling.shop.refund(intent_id)
+    settling.close()
+    settling.take_in()
+    call_command("settlement_reports", remainder=True, account=settling.shop.account.code)
+    code = settling.shop.account.code
+    assert capsys.readouterr().out.splitlines() == [
+        f"{code} USD: the PSP states 90.00 USD, as its lines explain; UNEXPLAINED 0.00 USD",
+        f"{code} EUR, GBP: nothing held, nothing expected",
+    ]
