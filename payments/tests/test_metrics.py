@@ -204,7 +204,7 @@ def test_the_queries_do_not_grow_with_data(shop: Shop) -> None:
         shop.create(order_id=f"order-{number}")
     with CaptureQueriesContext(connection) as many:
         read()
-    assert len(many) == len(few) == 23
+    assert len(many) == len(few) == 24
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         for query in many.captured_queries:

@@ -62,7 +62,9 @@ CANNOT_MATTER: Final[dict[str, dict[str, str]]] = {
             "challenge_allowed final psp_key purchase_details resent_at fenced_at return_url token",
         ),
         **_because(TIMED, "checks lease_until next_check_at reversal_due_at"),
-        **_because(NAMED, "idempotency_id latest_dispute_id mandate_id replaces_id"),
+        **_because(
+            NAMED, "idempotency_id latest_dispute_id mandate_id network_charge_id replaces_id"
+        ),
         "psp_id": "a wrong one has a settlement line that nothing explains",
         "revisions": "counts late outcomes, so that each posts under a source of its own",
     },
