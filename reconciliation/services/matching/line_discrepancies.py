@@ -10,7 +10,7 @@ from psp_adapters.registry import BadCredentials
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine
 from reconciliation.services.matching.dispute_line_facts import LineConflict
-from reconciliation.services.matching.operation_lines import operation_of
+from reconciliation.services.matching.operation_lines import of_balance, operation_of
 from reconciliation.services.matching.recorded_operations import balance_of
 
 
@@ -42,8 +42,7 @@ def _of_dispute(line: SettlementLine) -> Discrepancy:
 
 def _of_operation(line: SettlementLine) -> Discrepancy:
     if operation_of(line.psp_account, line.reported) is not None:
-        is_twice = balance_of(line) > 1
-        return Discrepancy.DUPLICATE_AT_PSP if is_twice else Discrepancy.STATUS_MISMATCH
+        return of_balance(balance_of(line))
     others = Operation.objects.filter(psp_account_id=line.psp_account_id, psp_id=line.psp_id)
     is_of_another_kind = others.exclude(psp_id="").exists()
     return Discrepancy.TYPE_MISMATCH if is_of_another_kind else Discrepancy.MISSING_INTERNAL

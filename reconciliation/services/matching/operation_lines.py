@@ -20,6 +20,7 @@ from payments.states import OPERATION_OPEN
 from payments.states import OperationStatus as S
 from psp_adapters.contract.operations import OperationKind as K
 from psp_adapters.contract.settlement_reports import OPERATION_LINES, LineKind, ReportLine
+from reconciliation.discrepancies import Discrepancy
 from reconciliation.services.matching.dispute_line_facts import (
     MALFORMED,
     LineConflict,
@@ -28,7 +29,8 @@ from reconciliation.services.matching.dispute_line_facts import (
 
 APPLIED: Final = frozenset({S.SUCCEEDED, S.EXCESS})
 """The operation has moved its money, and was not reversed."""
-_WAS_APPLIED: Final = APPLIED | {S.REVERSED}
+WAS_APPLIED: Final = APPLIED | {S.REVERSED}
+NO_PAYMENT: Final = "it concerns no payment of ours at this account"
 SIGNS: Final = {
     LineKind.CHARGE: 1,
     LineKind.CHARGE_FAILURE: -1,
@@ -62,8 +64,8 @@ def match_operation_line(
     """The operation that a line reports, once its status agrees with all its lines.
 
     `balance`: report lines that apply the operation minus lines that reverse it, this one included;
-    1 is applied, 0 reversed. Asks the PSP only if our operation differs from that, and holds no
-    connection of a pool meanwhile. Raises Inconclusive,
+    1 is applied, 0 reversed; no answer of the PSP agrees with another one. Asks the PSP only if our
+    operation differs from that, and holds no connection of a pool meanwhile. Raises Inconclusive,
     LineConflict, and Conflict (a case of its own is open).
     """
     reported = _reported_amount(line)
@@ -72,11 +74,13 @@ def match_operation_line(
         _require_amount(operation, reported)
         if is_recorded(operation, balance):
             return operation
+        if operation.status in WAS_APPLIED and balance not in (0, 1):
+            raise Inconclusive(disagreement(operation, balance))
         sync_operation(operation.id, actor=actor)
     else:
         charge = newest_charge_of_psp_payment(account.id, line.psp_payment_id)
         if charge is None:
-            raise Inconclusive("it concerns no payment of ours at this account")
+            raise Inconclusive(NO_PAYMENT)
         sync_payment(charge.id, actor=actor)
     operation = operation_of(account, line)
     if operation is None:
@@ -84,11 +88,19 @@ def match_operation_line(
     _require_amount(operation, reported)
     if operation.status in OPERATION_OPEN or _is_applied(operation) != balance:
         # Another line may come, or the PSP's look-up lags behind its report.
-        raise Inconclusive(
-            f"{operation.public_id} is {operation.status}, "
-            f"and by the reports its money moved {balance} times"
-        )
+        raise Inconclusive(disagreement(operation, balance))
     return operation
+
+
+def disagreement(operation: Operation, balance: int) -> str:
+    """Why lines with this balance do not match their operation."""
+    status = f"{operation.public_id} is {operation.status}"
+    return f"{status}, and by the reports its money moved {balance} times"
+
+
+def of_balance(balance: int) -> Discrepancy:
+    """The code of lines that do not agree with their operation, by their balance."""
+    return Discrepancy.DUPLICATE_AT_PSP if balance > 1 else Discrepancy.STATUS_MISMATCH
 
 
 def _reported_amount(line: ReportLine) -> Money:
@@ -115,7 +127,7 @@ def operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
 
 def is_recorded(operation: Operation, balance: int) -> bool:
     """Does the operation's final status agree with all lines about it?"""
-    return operation.status in _WAS_APPLIED and _is_applied(operation) == balance
+    return operation.status in WAS_APPLIED and _is_applied(operation) == balance
 
 
 def _is_applied(operation: Operation) -> bool:

@@ -9,6 +9,7 @@ operator, and its money to suspense.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -46,7 +47,11 @@ from reconciliation.services.matching.look_up_ceiling import (
     within_ceiling,
 )
 from reconciliation.services.matching.operation_lines import match_operation_line
-from reconciliation.services.matching.recorded_operations import balance_of, known_lines
+from reconciliation.services.matching.recorded_operations import (
+    balance_of,
+    known_lines,
+    waiting_lines,
+)
 from reconciliation.services.run_report import Ended, count_lines
 from reconciliation.states import LineStatus
 
@@ -63,6 +68,13 @@ _END: Final = (
     "operation_id = g.operation_id, dispute_id = g.dispute_id "
     "FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[]) AS g (id, operation_id, dispute_id) "
     "WHERE l.id = g.id"
+)
+_WAIT: Final = (
+    f"UPDATE {table_of(SettlementLine)} l SET status = '{LineStatus.FAILING}', "
+    "attempts = attempts + 1, last_error = g.error, discrepancy = g.discrepancy, "
+    "next_attempt_at = g.next_attempt_at "
+    "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[]) "
+    "AS g (id, error, discrepancy, next_attempt_at) WHERE l.id = g.id"
 )
 _OF_DISPUTES: Final = ", ".join(f"'{kind.value}'" for kind in sorted(DISPUTE_LINES))
 QUEUE: Final = DueQueue(
@@ -113,24 +125,51 @@ def match_due_lines(*, limit: int = SWEEP_LIMIT) -> int:
         most=limit,
         seconds=SWEEP_SECONDS,
         size=LINES_AT_ONCE,
-        end_some=_match_known,
+        end_some=_end_without_psp,
     )
 
 
-def _match_known(line_ids: list[int]) -> list[int]:
-    """Match those of these locked lines whose operation is recorded just as they say, and those of
-    the account; returns the others.
+def _end_without_psp(line_ids: list[int]) -> list[int]:
+    """Match or let wait those of these locked lines that need no PSP for it; returns the others.
 
-    Nearly all lines of a report are of these kinds, and need no PSP.
+    Nearly all lines of a report report what is recorded just as they say.
     """
+    now = now_utc()
+    matched = _match_known(line_ids, now)
+    others = [each for each in line_ids if each not in matched]
+    waiting = _leave_for_later(others, now) if others else frozenset()
+    return [each for each in others if each not in waiting]
+
+
+def _match_known(line_ids: list[int], now: datetime) -> Collection[int]:
     known = known_lines(line_ids)
     book_lines(line for line, _ in known)
     matched = {line.id: operation_id for line, operation_id in known}
     if matched:
         none = [None] * len(matched)
-        execute(_END, [now_utc(), 1, list(matched), list(matched.values()), none])
+        execute(_END, [now, 1, list(matched), list(matched.values()), none])
         count_lines(Ended.MATCHED, len(matched))
-    return [each for each in line_ids if each not in matched]
+    return matched
+
+
+def _leave_for_later(line_ids: list[int], now: datetime) -> Collection[int]:
+    """Those that are given up by now are left: each of them is a case."""
+    waiting = {
+        line.id: line
+        for line in waiting_lines(line_ids)
+        if not is_time_to_give_up(now, since=line.retrying_since, attempts=line.attempts + 1)
+    }
+    if waiting:
+        lines = list(waiting.values())
+        columns = [
+            list(waiting),
+            [clean_text(line.error, most=500) for line in lines],
+            [line.discrepancy.value for line in lines],
+            [next_attempt(now, since=line.retrying_since) for line in lines],
+        ]
+        execute(_WAIT, columns)
+        count_lines(Ended.LEFT, len(waiting))
+    return waiting
 
 
 def _match_and_record(line: SettlementLine) -> Handled:

@@ -84,7 +84,7 @@ def outcome_of(settling: Settling) -> dict[str, Any]:
     return {
         line.identity: (
             (line.status, line.discrepancy, line.attempts, line.next_attempt_at is None),
-            (amounts.get(line.operation_id), line.dispute_id, line.last_error == ""),
+            (amounts.get(line.operation_id), line.dispute_id, told(line.last_error)),
             sorted(
                 (
                     *(entry.transaction.rule, entry.account.code, entry.direction),
@@ -103,6 +103,11 @@ def outcome_of(settling: Settling) -> dict[str, Any]:
     }
 
 
+def told(error: str) -> str:
+    """A reason without the ids in it, which differ from shop to shop."""
+    return " ".join(each for each in error.split() if not each.startswith(("ch_", "op_")))
+
+
 @pytest.mark.parametrize("seed", range(examples(1, whole=6)))
 def test_lines_matched_together_book_what_they_book_one_by_one(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -115,7 +120,7 @@ def test_lines_matched_together_book_what_they_book_one_by_one(
         speak_plainly(settling.shop, monkeypatch)
         settling.read("\n".join(rows).encode())
         if settling is alone:
-            monkeypatch.setattr(line_sweep, "_match_known", lambda line_ids: line_ids)
+            monkeypatch.setattr(line_sweep, "_end_without_psp", lambda line_ids: line_ids)
         assert match_due_lines() == len(rows)
     outcome = outcome_of(together)
     assert outcome == outcome_of(alone)
