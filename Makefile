@@ -30,7 +30,7 @@ help:
 	@echo "make quick   checks, and tests of what changed since main and what imports it, in a minute (SINCE=commit)"
 	@echo "make bench   measure (see bench/)"
 	@echo "make grow    months of made-up history in the database of make serve (PAYMENTS= MONTHS= SEED=)"
-	@echo "make bench-reconciliation   a large settlement report, stage by stage (LINES= SEED=)"
+	@echo "make bench-reconciliation   a large settlement report, stage by stage (LINES= SEED= WORKERS=)"
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
 	@echo "make clients  old and new SDKs and others' packages against a fresh installation (ONLY=words)"
 	@echo "make matrix  every combination and order, and more random examples"
@@ -75,7 +75,7 @@ bench-webhooks: $(READY)
 	@$(RUN) -m bench.webhooks --deliveries $(or $(DELIVERIES),50000)
 
 bench-reconciliation: $(READY)
-	@$(RUN) -m bench.reconciliation --lines $(or $(LINES),10000) --seed $(or $(SEED),1)
+	@$(RUN) -m bench.reconciliation --lines $(or $(LINES),10000) --seed $(or $(SEED),1) --workers $(or $(WORKERS),1)
 
 chaos: $(READY)
 	@PAYMENTS=$(PAYMENTS) KILLS=$(KILLS) SEED=$(SEED) $(RUN) -m bench.chaos

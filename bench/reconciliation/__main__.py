@@ -77,7 +77,9 @@ def _measure(
     load = os.getloadavg()[0]
     with step(f"reconcile {options.lines:,} lines"):
         figures: dict[str, Any] = run_python(
-            mine, "-m", "bench.reconciliation.measured", str(options.lines), str(options.seed)
+            mine,
+            *("-m", "bench.reconciliation.measured"),
+            *map(str, (options.lines, options.seed, options.workers)),
         )
     return {**figures, "load_before": load, "load_after": os.getloadavg()[0]}
 
@@ -100,8 +102,8 @@ def lines_of(figures: Mapping[str, Any]) -> list[str]:
     used = sum(each["here"] + each["postgresql"] for each in parts)
     lines += [
         f"  {count:,} lines, {figures['bytes'] / 2**20:,.1f} MiB: stored, read, matched and booked "
-        f"in {whole:,.1f} s, {count / whole:,.0f} lines/s; {count / used:,.0f} for each second of "
-        "processor time",
+        f"(by {figures['workers']}) in {whole:,.1f} s, {count / whole:,.0f} lines/s; "
+        f"{count / used:,.0f} for each second of processor time",
         f"  peak memory {figures['peak_mib']:,.0f} MiB, {figures['peak_before_mib']:,.0f} before; "
         f"load {figures['load_before']:.1f} to {figures['load_after']:.1f}",
         "",
@@ -122,6 +124,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.reconciliation", description=__doc__)
     parser.add_argument("--lines", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1, help="the same history and the same defects")
+    parser.add_argument("--workers", type=int, default=1, help="processes that match")
     parser.add_argument("--json", type=Path, default=state.VAR / "bench-reconciliation.json")
     options = parser.parse_args()
     if options.lines < 100:

@@ -1,7 +1,8 @@
-"""Reconciles a report in this process: `python -m bench.reconciliation.measured LINES SEED`.
+"""Reconciles a report in this process: `… -m bench.reconciliation.measured LINES SEED WORKERS`.
 
 The report is written from the operations in the database, with defects by the seed. Figures are
-printed as JSON. With `account` in place of both it makes the PSP account of the history.
+printed as JSON. With `account` alone it makes the PSP account of the history; with `match` it is
+one more worker, which matches lines until none is due.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,7 +28,7 @@ from bench.reconciliation.report_file import moved, write_report
 _WAITED_SECONDS_MOST: Final = 3_600.0
 
 
-def measure(lines: int, seed: int) -> dict[str, Any]:
+def measure(lines: int, seed: int, workers: int) -> dict[str, Any]:
     """Store, read and match one report, import it again, and verify the books."""
     from payments.models import PspAccount
     from reconciliation.services.reports.reading import read_report, remove_spent_lines
@@ -42,7 +44,9 @@ def measure(lines: int, seed: int) -> dict[str, Any]:
         with _timed(stages, "read"):
             read_report(report.pk)
         with _timed(stages, "match and book"):
-            _match_all()
+            others = _matched_by(workers)
+        for name in ("here", "postgresql"):
+            stages["match and book"][name] += sum(each[name] for each in others)
         file.seek(0)
         with _timed(stages, "second import"):
             again = _stored(file, account, "again.csv")
@@ -56,6 +60,7 @@ def measure(lines: int, seed: int) -> dict[str, Any]:
     holds = holds and all(each["seeded"] == each["found"] for each in figures["defects"].values())
     return {
         "lines": lines,
+        "workers": workers,
         "bytes": size,
         "stages": stages,
         "peak_before_mib": before_mib,
@@ -72,6 +77,14 @@ def _stored(file: BinaryIO, account: Any, name: str) -> Any:
 
     stored = store_report(account=account, name=name, file=file, imported_by="staff:bench")
     return stored.report
+
+
+def _matched_by(workers: int) -> list[dict[str, float]]:
+    """Match everything, with so many processes; what the others used."""
+    command = [sys.executable, "-m", "bench.reconciliation.measured", "match"]
+    others = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(workers - 1)]
+    _match_all()
+    return [json.loads(each.communicate()[0]) for each in others]
 
 
 def _match_all() -> None:
@@ -130,13 +143,19 @@ def _peak_mib() -> float:
 
 
 def main(*given: str) -> int:
-    """Make the account, or measure with the settings of this process."""
+    """Make the account, match, or measure, with the settings of this process."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
     django.setup()
     if given == ("account",):
         from bench.seed import sandbox_account
 
         sandbox_account()
+        return 0
+    if given == ("match",):
+        stages: dict[str, dict[str, float]] = {}
+        with _timed(stages, "match"):
+            _match_all()
+        sys.stdout.write(json.dumps(stages["match"]))
         return 0
     sys.stdout.write(json.dumps(measure(*map(int, given))))
     return 0

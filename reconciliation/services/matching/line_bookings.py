@@ -32,7 +32,7 @@ _BySign = tuple[Rule, Rule]
 _Change = tuple[_BySign, int]
 """By how many minor units our balance with the PSP changed, and the rules for that."""
 
-_GROSS: Final[Mapping[LineKind, _BySign]] = {
+_GROSS: Final[Mapping[str, _BySign]] = {
     LineKind.CHARGE: (rules.charge_settled, rules.charge_settled),
     LineKind.CHARGE_FAILURE: (rules.charge_settlement_reversed, rules.charge_settlement_reversed),
     LineKind.REFUND: (rules.refund_settled, rules.refund_settled),
@@ -118,34 +118,35 @@ def clear_suspense(line: SettlementLine) -> None:
 
 def _changes(line: LineToBook) -> list[_Change]:
     """What a line says of our balance with the PSP: its gross, and its fee."""
-    kind = LineKind(line.kind)
-    if kind is LineKind.FEE:
+    if line.kind == LineKind.FEE:
         return [(_ACCOUNT_FEES, line.gross_minor - line.fee_minor)]
-    fees = _FEES if kind in OPERATION_LINES else _ACCOUNT_FEES
-    return [(_GROSS[kind], line.gross_minor), (fees, -line.fee_minor)]
+    fees = _FEES if line.kind in OPERATION_LINES else _ACCOUNT_FEES
+    return [(_GROSS[line.kind], line.gross_minor), (fees, -line.fee_minor)]
 
 
 def _book(changes: Iterable[tuple[LineToBook, list[_Change]]]) -> None:
     """Book what is not zero; the lines that book by one rule to the same accounts together."""
-    found: defaultdict[tuple[Rule, str, str], list[Sourced]] = defaultdict(list)
+    used: dict[str, Rule] = {}
+    found: defaultdict[tuple[str, str, str], list[Sourced]] = defaultdict(list)
     for line, each in changes:
         source_id = source_of(line.id)
         for by_sign, minor in each:
             if minor:
                 rule = _rule_of(by_sign, minor)
-                found[rule, line.psp_account, line.currency].append(
+                used[rule.name] = rule
+                found[rule.name, line.psp_account, line.currency].append(
                     Sourced(source_id, line.payment_id, line.day, abs(minor))
                 )
     post_series(
         [
             Series(
-                rule=rule,
+                rule=used[name],
                 parties=_parties(psp_account),
                 currency=currency,
                 source_type=rules.SOURCE,
                 sources=sources,
             )
-            for (rule, psp_account, currency), sources in found.items()
+            for (name, psp_account, currency), sources in found.items()
         ]
     )
 
