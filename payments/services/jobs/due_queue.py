@@ -31,7 +31,8 @@ M = TypeVar("M", bound=models.Model)
 EndSome = Callable[[list[Any]], list[Any]]
 """Ends some of the locked rows with these keys; returns the keys of the others, in their order."""
 ONE_BY_ONE: Final = 100
-"""So many rows are handled one by one after a failure to end many together."""
+"""After a failure to end many rows together, so many are handled one by one, and no more than these
+are ended together for the rest of the sweep."""
 UNANSWERED_MAX: Final = 2
 """Unanswered calls in a row; a single one may be due to its row and not to the account."""
 
@@ -240,6 +241,7 @@ class Sweep(Generic[M]):
         self._most = most
         self._end = time.monotonic() + seconds
         self._end_some = end_some
+        self._together_most = sys.maxsize
         self.unresponsive = UnresponsiveAccounts()
         self.taken = 0
         """How many rows were taken so far."""
@@ -260,6 +262,7 @@ class Sweep(Generic[M]):
         """Rows under one lease, and whether no more are due."""
         skipped = list(self.unresponsive)
         if self._end_some is not None:
+            wanted = min(wanted, self._together_most)
             try:
                 count, rows = self._queue.take_rest(
                     self._end_some, most=wanted, skip_accounts=skipped
@@ -267,9 +270,11 @@ class Sweep(Generic[M]):
                 self.taken += count
                 return count < wanted, rows
             except Exception as error:
-                # One of them may be the cause: handled one by one, it stops no other.
+                # One of them may be the cause: handled one by one, it stops no other. Or they took
+                # longer than a transaction may.
                 logger.exception("%s rows could not be handled together", wanted)
                 self.note_failure(error)
+                self._together_most = ONE_BY_ONE
                 wanted = min(wanted, ONE_BY_ONE)
         rows = self._queue.take(most=wanted, skip_accounts=skipped)
         self.taken += len(rows)

@@ -60,7 +60,7 @@ logger = logging.getLogger(__name__)
 ACTOR: Final = "psp:settlement_report"
 SWEEP_LIMIT: Final = 50_000
 SWEEP_SECONDS: Final = 5.0
-LINES_AT_ONCE: Final = 2_000
+LINES_AT_ONCE: Final = 1_000
 """Matched without the PSP in one transaction; what is left of them is matched under one lease."""
 _END: Final = (
     f"UPDATE {table_of(SettlementLine)} l SET status = '{LineStatus.MATCHED}', accounted_at = %s, "
@@ -75,6 +75,11 @@ _WAIT: Final = (
     "next_attempt_at = g.next_attempt_at "
     "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[]) "
     "AS g (id, error, discrepancy, next_attempt_at) WHERE l.id = g.id"
+)
+# Each row of a batch is looked up by an index: a plan that was made for small tables stays in a
+# session, and would read them from end to end for each line.
+_BY_INDEX: Final = "SELECT " + ", ".join(
+    f"set_config('enable_{each}', 'off', true)" for each in ("seqscan", "hashjoin", "mergejoin")
 )
 _OF_DISPUTES: Final = ", ".join(f"'{kind.value}'" for kind in sorted(DISPUTE_LINES))
 QUEUE: Final = DueQueue(
@@ -135,6 +140,7 @@ def _end_without_psp(line_ids: list[int]) -> list[int]:
     Nearly all lines of a report report what is recorded just as they say.
     """
     now = now_utc()
+    execute(_BY_INDEX)
     matched = _match_known(line_ids, now)
     others = [each for each in line_ids if each not in matched]
     waiting = _leave_for_later(others, now) if others else frozenset()
