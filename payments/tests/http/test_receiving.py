@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
+from django.urls import reverse
 
+from payments.api.decoding import MAX_BODY_BYTES
 from payments.tests.http.support.servers import ApiServer
 from payments.tests.http.support.storefront import Storefront, Tables
 from paymentsite.launcher import platform_processes
@@ -105,4 +110,38 @@ def test_a_header_name_with_an_underscore_is_refused_on_every_door(
             refused = storefront.wire.send("POST", door, b"amount=1000", sent)
             assert refused.refusal == (400, "header_name_invalid", None)
             assert "Idempotency-Key" in refused.error["message"]
+    assert tables.rows() == before
+
+
+def test_a_file_for_the_upload_page_is_received_whole_and_too_large_ones_are_refused(
+    storefront: Storefront, tables: Tables
+) -> None:
+    """The page wants a login, once it has read the form's token behind three megabytes of file."""
+    before = tables.rows()
+    address = urlsplit(storefront.server.base_url)
+    token = secrets.token_hex(16)
+    form = b"\r\n".join(
+        (
+            b"--b\r\nContent-Disposition: form-data; name=file; filename=f\r\n",
+            b"x" * 3 * MAX_BODY_BYTES,
+            b"--b\r\nContent-Disposition: form-data; name=csrfmiddlewaretoken\r\n",
+            token.encode(),
+            b"--b--\r\n",
+        )
+    )
+    most = settings.REPORT_UPLOAD_BYTES_MAX + MAX_BODY_BYTES
+    answers = []
+    for length, body in ((len(form), form), (most + 1, b"--b")):
+        connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
+        path = reverse("admin:reconciliation_settlementreport_import_report")
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Length", str(length))
+        connection.putheader("Content-Type", "multipart/form-data; boundary=b")
+        connection.putheader("Cookie", f"csrftoken={token}")
+        connection.endheaders()
+        connection.send(body)
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.headers.get("Location", "")[:13]))
+        connection.close()
+    assert answers == [(302, "/admin/login/"), (413, "")]
     assert tables.rows() == before
