@@ -1048,7 +1048,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "payments_idempotency_key",
-                "indexes": [models.Index(models.F("created_at"), name="idempotency_age")],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("merchant", "livemode", "key"), name="idempotency_key_once"

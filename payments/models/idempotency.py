@@ -46,7 +46,6 @@ class IdempotencyKey(MerchantOwned):
                 name="idempotency_answer_whole",
             ),
         ]
-        indexes = [models.Index("created_at", name="idempotency_age")]
 
     def __str__(self) -> str:
         return self.key

@@ -6,7 +6,7 @@ Nothing that belongs to the books, events or payments is ever deleted.
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
@@ -23,19 +23,21 @@ SWEEP_SECONDS: Final = 5.0
 ROWS_PER_STATEMENT: Final = 1_000
 
 
-def purge_old_idempotency_keys() -> int:
-    """Delete keys older than the setting, except those whose operation is still open.
+def purge_old_idempotency_keys(*, now: datetime | None = None) -> int:
+    """Delete keys that are older than the setting, except those whose operation is still open.
 
+    A key's age is the time in its id, which its primary key finds: no index of times is kept up.
     PostgreSQL refuses to delete a key with an open operation too. Returns how many were deleted;
     what some seconds were not enough for, the next call deletes.
     """
+    kept_since = (now or now_utc()) - timedelta(days=settings.IDEMPOTENCY_KEYS_KEPT_DAYS)
     return _purge(
         f"DELETE FROM {table_of(IdempotencyKey)} WHERE id IN ("
-        f"SELECT k.id FROM {table_of(IdempotencyKey)} k WHERE k.created_at < %s "
+        f"SELECT k.id FROM {table_of(IdempotencyKey)} k WHERE k.id < %s "
         f"AND NOT EXISTS (SELECT 1 FROM {table_of(Operation)} o "
         "WHERE o.id = k.operation_id AND o.status = ANY(%s)) "
-        "ORDER BY k.created_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id",
-        now_utc() - timedelta(days=settings.IDEMPOTENCY_KEYS_KEPT_DAYS),
+        "ORDER BY k.id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id",
+        public_ids.first_id_of_second(int(kept_since.timestamp())),
         sorted(OPERATION_OPEN),
     )
 

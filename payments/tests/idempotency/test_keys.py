@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError
 
+from payments.clock import now_utc
 from payments.exceptions import IdempotencyKeyReused
 from payments.models import IdempotencyKey, Operation, PaymentIntent
 from payments.services.automatic_actions.retention import purge_old_idempotency_keys
@@ -85,32 +86,19 @@ def test_a_request_waits_for_the_psp_no_longer_than_its_budget(shop: Shop) -> No
     assert shop.create(caller=caller).body == answer.body
 
 
-def test_old_keys_are_purged_but_never_one_whose_operation_is_open(
-    shop: Shop, owner_cursor: object
-) -> None:
+def test_old_keys_are_purged_but_never_one_whose_operation_is_open(shop: Shop) -> None:
     shop.create(caller=shop.caller(key="closed"))
     shop.psp.script({"drop_after": True}, order_id="open-order")
     shop.create(caller=shop.caller(key="open"), order_id="open-order")
-    _age_keys(owner_cursor, days=401)
 
-    assert purge_old_idempotency_keys() == 1
+    assert purge_old_idempotency_keys(now=now_utc() + timedelta(days=401)) == 1
     assert list(IdempotencyKey.objects.values_list("key", flat=True)) == ["open"]
     with pytest.raises(IntegrityError, match="key_in_use"):
         IdempotencyKey.objects.all().delete()
     assert IdempotencyKey.objects.count() == 1
 
 
-def test_keys_younger_than_the_setting_are_kept(shop: Shop, owner_cursor: object) -> None:
+def test_keys_younger_than_the_setting_are_kept(shop: Shop) -> None:
     shop.create(caller=shop.caller(key="young"))
-    _age_keys(owner_cursor, days=399)
-    assert purge_old_idempotency_keys() == 0
+    assert purge_old_idempotency_keys(now=now_utc() + timedelta(days=399)) == 0
     assert IdempotencyKey.objects.count() == 1
-
-
-def _age_keys(owner_cursor: object, *, days: int) -> None:
-    execute = owner_cursor.execute  # type: ignore[attr-defined]
-    execute("ALTER TABLE payments_idempotency_key DISABLE TRIGGER permanent_columns")
-    execute(
-        "UPDATE payments_idempotency_key SET created_at = created_at - %s", [timedelta(days=days)]
-    )
-    execute("ALTER TABLE payments_idempotency_key ENABLE TRIGGER permanent_columns")
