@@ -131,13 +131,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "look_ups_per_minute",
+                    models.PositiveIntegerField(
+                        default=300,
+                        help_text="How often a minute settlement lines look something up at the PSP, at most.",
+                    ),
+                ),
+                (
                     "settlement_calendar",
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="When a charge or refund is in a settlement report: country, time_zone, "
-                        "cutoff, business_days; watched false: never expected. What is not named is as its "
-                        "PSP usually is.",
+                        help_text="When a charge or refund is in a settlement report: country, time_zone, cutoff, business_days; watched false: never expected. What is not named is as its PSP usually is.",
                     ),
                 ),
                 (
@@ -161,6 +166,10 @@ class Migration(migrations.Migration):
                         name="psp_account_settles_in_time",
                     ),
                     models.CheckConstraint(
+                        condition=models.Q(("look_ups_per_minute__range", (1, 100000))),
+                        name="psp_account_looks_up",
+                    ),
+                    models.CheckConstraint(
                         condition=models.Q(
                             ("status", payments.states.PspAccountStatus["PAUSED"]),
                             models.Q(("sealed_credentials", ""), _negated=True),
@@ -169,7 +178,6 @@ class Migration(migrations.Migration):
                         name="psp_account_has_credentials",
                     ),
                 ],
-                "indexes": [],
             },
         ),
         migrations.CreateModel(
@@ -2321,6 +2329,10 @@ class Migration(migrations.Migration):
                     "network_transaction_id",
                     models.CharField(blank=True, db_default="", default="", max_length=128),
                 ),
+                (
+                    "network_charge_id",
+                    models.CharField(blank=True, db_default="", default="", max_length=128),
+                ),
                 ("mandate_id", models.UUIDField(blank=True, null=True)),
                 ("return_url", models.CharField(blank=True, max_length=2048)),
                 ("cancellation_reason", models.CharField(blank=True, max_length=32)),
@@ -2826,8 +2838,10 @@ class Migration(migrations.Migration):
                 (
                     "intent",
                     models.ForeignKey(
+                        blank=True,
                         db_constraint=False,
                         db_index=False,
+                        null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="routing_decisions",
                         to="payments.paymentintent",
@@ -2843,6 +2857,30 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="payments.operation",
+                    ),
+                ),
+                (
+                    "setup_intent",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="routing_decisions",
+                        to="payments.setupintent",
+                    ),
+                ),
+                (
+                    "setup_attempt",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="payments.setupattempt",
                     ),
                 ),
                 ("sequence", models.PositiveSmallIntegerField()),
@@ -2868,6 +2906,27 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("intent", "sequence"), name="one_routing_decision_per_sequence"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("setup_intent__isnull", False)),
+                        fields=("setup_intent", "sequence"),
+                        name="one_setup_decision_per_sequence",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("intent__isnull", False),
+                                ("setup_attempt__isnull", True),
+                                ("setup_intent__isnull", True),
+                            ),
+                            models.Q(
+                                ("charge__isnull", True),
+                                ("intent__isnull", True),
+                                ("setup_intent__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="routing_decision_is_about_one",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -2905,7 +2964,6 @@ class Migration(migrations.Migration):
                         name="routing_decision_names_its_rule",
                     ),
                 ],
-                "indexes": [],
             },
         ),
         migrations.CreateModel(

@@ -1,7 +1,8 @@
 """What models cannot say of the site: the roles of the console, and who makes superusers.
 
 A role says which tables support, finance and on-call engineers may view. No role may change a row
-there, and none sees API keys. A superuser, or `manage.py staff`, gives people their roles.
+there, and none sees API keys. Finance may import settlement reports. A superuser, or
+`manage.py staff`, gives people their roles.
 """
 
 from django.apps import apps as installed
@@ -16,6 +17,7 @@ _ROLES = {
     "on-call": ("payments", "ledger", "reconciliation", "paymentsite"),
 }
 _HIDDEN = ("view_apikey",)
+_FURTHER = {"finance": ("import_settlementreport",)}
 
 
 def make_roles(apps, schema_editor):
@@ -23,12 +25,14 @@ def make_roles(apps, schema_editor):
     for label in _ROLES["on-call"]:
         create_permissions(installed.get_app_config(label), verbosity=0, apps=installed)
     group_model = apps.get_model("auth", "Group")
-    permissions = apps.get_model("auth", "Permission").objects.filter(codename__startswith="view_")
+    permissions = apps.get_model("auth", "Permission").objects
     for name, labels in _ROLES.items():
         group, is_new = group_model.objects.get_or_create(name=name)
         if is_new:  # An operator may have chosen other permissions.
-            visible = permissions.filter(content_type__app_label__in=labels)
-            group.permissions.set(visible.exclude(codename__in=_HIDDEN))
+            own = permissions.filter(content_type__app_label__in=labels)
+            visible = own.filter(codename__startswith="view_").exclude(codename__in=_HIDDEN)
+            further = own.filter(codename__in=_FURTHER.get(name, ()))
+            group.permissions.set([*visible, *further])
 
 
 class Migration(migrations.Migration):

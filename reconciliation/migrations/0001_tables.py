@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "reconciliation_settlement_report",
+                "permissions": [("import_settlementreport", "Can import settlement report")],
                 "indexes": [
                     models.Index(
                         models.F("next_attempt_at"),
@@ -645,6 +646,70 @@ class Migration(migrations.Migration):
                         name="missing_settlement_has_an_amount",
                     ),
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="StatedBalance",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "psp_account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="payments.pspaccount",
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("stated_minor", models.BigIntegerField()),
+                ("stated_at", models.DateTimeField()),
+                ("books_minor", models.BigIntegerField(blank=True, null=True)),
+                ("judged_at", models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                "db_table": "reconciliation_stated_balance",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("psp_account", "currency", "stated_at"), name="stated_balance_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("books_minor__isnull", True), ("judged_at__isnull", True)),
+                            models.Q(
+                                ("books_minor__isnull", False),
+                                ("judged_at__gt", models.F("stated_at")),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="stated_balance_is_judged_later",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LookUpBudget",
+            fields=[
+                (
+                    "psp_account",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        serialize=False,
+                        to="payments.pspaccount",
+                    ),
+                ),
+                ("minute", models.DateTimeField()),
+                ("used", models.PositiveIntegerField()),
+                ("given_until", models.DateTimeField()),
+            ],
+            options={
+                "db_table": "reconciliation_look_up_budget",
             },
         ),
         migrations.CreateModel(

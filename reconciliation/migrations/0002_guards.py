@@ -46,6 +46,10 @@ class Migration(migrations.Migration):
             "reconciliation_missing_settlement",
             "id operation_id psp_account_id amount_minor currency moved_at expected_by found_at",
         ),
+        permanent_columns(
+            "reconciliation_stated_balance", "id psp_account_id currency stated_minor stated_at"
+        ),
+        permanent_columns("reconciliation_look_up_budget", "psp_account_id"),
         permanent_columns("reconciliation_bank_account", "id number currency livemode added_at"),
         permanent_columns(
             "reconciliation_bank_line",

@@ -5,7 +5,7 @@
 -- empty tables, or of few lines, out of the plan cache. That a booking belongs to no payment is no
 -- condition of the join: the index on payments would find the bookings of all lines of accounts.
 
-CREATE OR REPLACE FUNCTION reconciliation_check_account_lines() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION reconciliation_check_account_lines() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -49,9 +49,6 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-
-DROP TRIGGER IF EXISTS line_is_its_bookings ON reconciliation_settlement_line;
-DROP FUNCTION IF EXISTS reconciliation_check_account_line;
 
 CREATE TRIGGER line_is_its_bookings AFTER UPDATE ON reconciliation_settlement_line
     REFERENCING NEW TABLE AS updated

@@ -4,7 +4,7 @@
 -- All lines of one UPDATE are checked together, at its end. The planner settings keep the plan of
 -- empty tables, or of few lines, out of the plan cache.
 
-CREATE OR REPLACE FUNCTION reconciliation_check_operations() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION reconciliation_check_operations() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -50,9 +50,6 @@ BEGIN
         differing.id, differing.gross_minor - differing.fee_minor, differing.minor
         USING ERRCODE = 'check_violation';
 END $$;
-
-DROP TRIGGER IF EXISTS line_is_its_operation ON reconciliation_settlement_line;
-DROP FUNCTION IF EXISTS reconciliation_check_operation;
 
 CREATE TRIGGER line_is_its_operation AFTER UPDATE ON reconciliation_settlement_line
     REFERENCING NEW TABLE AS updated
