@@ -17,6 +17,8 @@ from typing import Any
 
 import django
 
+from bench.load import new_run
+
 _UPDATES = r"(?<!FOR )(?<!FOR NO KEY )(?<!DO )UPDATE"
 """A locking read is none, and what INSERT … ON CONFLICT updates is named by the INSERT."""
 
@@ -124,7 +126,7 @@ class _Shop:
         from django.test import Client
 
         self._client = Client(headers={"authorization": f"Bearer {secret_key}"})
-        self._run = os.urandom(6).hex()
+        self._run = new_run()
         self._number = 0
         self.last_id = ""
 

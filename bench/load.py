@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import string
 import sys
 import time
 from collections import Counter, deque
@@ -64,6 +66,8 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._length = -1
         self._since = 0.0
+        self.refusal = ""
+        """The last answer, if it was not 200."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -88,8 +92,14 @@ class Connection(asyncio.Protocol):
         if len(self._buffer) < self._length:
             return
         status = int(self._buffer[9:12])
+        self.refusal = "" if status == 200 else self._buffer.decode(errors="replace")
         self._buffer, self._length = b"", -1
         self._on_answer(self, status, self._since, time.monotonic() - self._since)
+
+
+def new_run() -> str:
+    """A name for a run. Without digits: with the numbers of orders, they can make a card number."""
+    return "".join(random.choices(string.ascii_lowercase, k=12))
 
 
 def content_length(head: bytes) -> int:
@@ -116,6 +126,8 @@ class Load:
         self.due_seconds: list[float] = []
         """When each of these requests was due, since the beginning."""
         self.statuses: Counter[int] = Counter()
+        self.refusal = ""
+        """The first answer that was not 200."""
 
     _drained: asyncio.Future[None]
 
@@ -143,6 +155,7 @@ class Load:
             "latencies_ms": self.latencies_ms,
             "due_seconds": self.due_seconds,
             "statuses": {str(status): count for status, count in self.statuses.items()},
+            "refusal": self.refusal,
             "processor_seconds": time.process_time() - processor_before,
         }
 
@@ -169,6 +182,7 @@ class Load:
         self.due_seconds.append(round(since - self._begun, 3))
         self.latencies_ms.append(round(seconds * 1000, 3))
         self.statuses[status] += 1
+        self.refusal = self.refusal or connection.refusal
         now = time.monotonic()
         if self._waiting:
             self._send(connection, since=self._waiting.popleft())

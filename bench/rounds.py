@@ -9,13 +9,12 @@ import json
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.figures import Window, window_of, without_wait
-from bench.load import Specification
+from bench.load import Specification, new_run
 from bench.processor_time import Meter
 from bench.stage import Side, Stage
 from paymentsite.launcher import platform_processes, state
@@ -112,7 +111,7 @@ def run_window(
         port=side.port,
         path=PATH,
         secret_key=side.secret_key,
-        run=uuid.uuid4().hex[:12],
+        run=new_run(),
         connections=connections,
         seconds=seconds,
         rate=rate,
@@ -123,7 +122,10 @@ def run_window(
     used["load generator"] = answer["processor_seconds"]
     used["elsewhere"] = max(0.0, used["elsewhere"] - answer["processor_seconds"])
     if set(answer["statuses"]) != {"200"}:
-        raise LauncherError(f"{side.name} answered {answer['statuses']}: nothing but 200 is valid")
+        raise LauncherError(
+            f"{side.name} answered {answer['statuses']}: nothing but 200 is valid\n"
+            f"{answer['refusal'][:2000]}"
+        )
     time.sleep(0.3)  # what is left to do in the background does not count for the other side
     return Measured(
         window=window_of(answer["latencies_ms"], answer["seconds"]),

@@ -7,7 +7,6 @@ not live here: judging.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ from typing import Any, Final
 import psycopg
 
 from bench.figures import window_of
-from bench.load import Specification
+from bench.load import Specification, new_run
 from bench.rounds import PATH, generate
 from bench.stage import Stage
 from paymentsite.launcher import platform_processes
@@ -37,7 +36,7 @@ def hanging(stage: Stage) -> dict[str, Any]:
     """200 checkouts while the PSP takes every charge and answers none; then it is well again."""
     with _server(stage, {"PSP_BREAKERS": "off"}, jobs=True) as port:
         _load(stage, port, per_second=50, seconds=3)
-        run = f"hang-{uuid.uuid4().hex[:8]}"
+        run = f"hang-{new_run()}"
         stage.set_psp_behavior(hang=1.0, hang_seconds=60.0)
         try:
             seen = _load(
@@ -115,7 +114,7 @@ def _load(
             port=port,
             path=PATH,
             secret_key=stage.platform.secret_key,
-            run=run or uuid.uuid4().hex[:12],
+            run=run or new_run(),
             connections=CHECKOUTS,
             seconds=seconds,
             rate=per_second,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from bench.all_running.instruments import (
 from bench.all_running.processes import Running, Shop
 from bench.all_running.stream_lag import StreamWatch
 from bench.figures import Window, p95_by_second, percentile, window_of
-from bench.load import Specification
+from bench.load import Specification, new_run
 from bench.rounds import OPEN_LOOP_CONNECTIONS, PATH, generate
 from bench.webhooks.verdict import arrivals_of
 from paymentsite.launcher.ports import HOST
@@ -242,7 +241,7 @@ def _load(running: Running, plan: Plan, *, seconds: float) -> dict[str, Any]:
             port=running.api_port,
             path=PATH,
             secret_key=plan.shop.secret_key,
-            run=uuid.uuid4().hex[:12],
+            run=new_run(),
             connections=OPEN_LOOP_CONNECTIONS,
             seconds=seconds,
             rate=plan.rate,
