@@ -17,6 +17,10 @@ class UnbalancedTransaction(LedgerError):
     """Debits and credits of a ledger transaction differ in a currency, or entries are missing."""
 
 
+class BooksDoNotBalance(LedgerError):
+    """Debits and credits of all accounts differ: no statement is made of such books."""
+
+
 class MixedKinds(LedgerError):
     """A ledger transaction touches memo and real accounts at once."""
 

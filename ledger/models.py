@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from uuid_utils.compat import uuid7
@@ -105,6 +106,11 @@ class LedgerTransaction(QuicklyLoaded):
                 fields=["merchant_id", "available_on"],
                 name="ledger_transaction_pending",
                 condition=Q(available_on__isnull=False),
+            ),
+            # Statements by date read some days of all transactions. A block index costs an insert
+            # no entry of its own.
+            BrinIndex(
+                fields=["effective_date"], name="ledger_transaction_by_date", pages_per_range=32
             ),
         )
 

@@ -88,14 +88,19 @@ class Money:
     def __bool__(self) -> bool:
         return self.minor != 0
 
-    def __str__(self) -> str:
-        """The amount as a person reads it: `12.50 USD`, `1000 JPY`, `1.234 KWD`."""
+    @property
+    def decimal(self) -> str:
+        """The amount without its currency: `12.50`, `1000`, `-1.234`."""
         exponent = CURRENCY_EXPONENTS[self.currency]
         sign = "-" if self.minor < 0 else ""
         digits = str(abs(self.minor)).rjust(exponent + 1, "0")
         if not exponent:
-            return f"{sign}{digits} {self.currency}"
-        return f"{sign}{digits[:-exponent]}.{digits[-exponent:]} {self.currency}"
+            return f"{sign}{digits}"
+        return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}"
+
+    def __str__(self) -> str:
+        """The amount as a person reads it: `12.50 USD`, `1000 JPY`, `1.234 KWD`."""
+        return f"{self.decimal} {self.currency}"
 
     def _require_same_currency(self, other: Money) -> None:
         if self.currency != other.currency:

@@ -22,7 +22,7 @@ from ledger.posting_rules import EntryLine, EntryType, Posting
 _PAYMENTS_PER_BATCH: Final = 1_000
 _BEFORE_EVERY_ID: Final = UUID(int=0)
 
-_SUMS: Final = """
+SUMS: Final = """
     SELECT a.code, a.dimension, a.currency,
            coalesce(s.debits_minor, 0) + tail.debits AS debits,
            coalesce(s.credits_minor, 0) + tail.credits AS credits
@@ -35,8 +35,9 @@ _SUMS: Final = """
                   coalesce(sum(amount_minor) FILTER (WHERE direction = 'C'), 0) AS credits
              FROM ledger_entry e
             WHERE e.account_id = a.id AND e.xid >= coalesce(s.horizon, '0'::xid8)) tail"""
+"""All debits and all credits of each account `a`; a condition on it may follow."""
 
-_BALANCES: Final = f"""{_SUMS}
+_BALANCES: Final = f"""{SUMS}
      WHERE (%s::int[] IS NULL OR a.code = ANY (%s::int[]))
        AND (%s::text IS NULL OR a.dimension = %s::text)
      ORDER BY a.code, a.dimension, a.currency"""
@@ -122,7 +123,7 @@ class PaymentVector:
 
 def balance(account: AccountRef) -> Money:
     """What the account holds now, positive on its normal side; zero if it was never used."""
-    rows = statements.execute(f"{_SUMS} WHERE a.id = %s", [account.id])
+    rows = statements.execute(f"{SUMS} WHERE a.id = %s", [account.id])
     return _balance_of(rows[0])[1] if rows else Money.zero(account.currency)
 
 

@@ -6,15 +6,16 @@ statements and of compiled queries is what costs. The models remain the one desc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import count
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import orjson
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
 from psycopg.types.json import Jsonb
 
 M = TypeVar("M", bound=models.Model)
@@ -40,6 +41,29 @@ def execute(sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
     Errors are Django's, and query logging and execute wrappers see it.
     """
     return _run(psycopg.Cursor, sql, params)
+
+
+_cursor_numbers = count()
+_ROWS_AT_ONCE: Final = 2_000
+
+
+def stream(sql: str, params: Params = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of one SELECT as they are read, so that memory stays flat whatever their
+    number.
+
+    Needs the caller's transaction, whose snapshot they are of. Errors are Django's.
+    """
+    database = connections[DEFAULT_DB_ALIAS]
+    if not database.in_atomic_block:
+        raise transaction.TransactionManagementError("rows are streamed in a transaction")
+    name = f"streamed_{next(_cursor_numbers)}"
+    with database.wrap_database_errors:
+        with psycopg.ServerCursor(database.connection, name) as cursor:
+            cursor.itersize = _ROWS_AT_ONCE
+            # All rows are read: a plan whose first row comes soon and whose last one late is wrong.
+            database.connection.execute("SET LOCAL cursor_tuple_fraction = 1")
+            cursor.execute(sql, params)
+            yield from cursor
 
 
 def release_connection() -> None:
