@@ -91,8 +91,13 @@ DISPUTE_HELD: Final = ChartLine(2300, "dispute_held", _MERCHANT, _C, _REAL, open
 """The merchant's money that is held back until a chargeback is decided."""
 PLATFORM_FEE_INCOME: Final = ChartLine(4100, "platform_fee_income", _PLATFORM, _C, _REAL)
 """What the platform earns; one account per currency."""
-PROCESSING_FEE: Final = ChartLine(5110, "processing_fee", _PSP, _D, _REAL)
-"""What the PSP charges us for charges and refunds."""
+PSP_MARKUP: Final = ChartLine(5100, "psp_markup", _PSP, _D, _REAL)
+"""The PSP's own price of charges and refunds: its markup, or its commission where it states one fee
+for everything."""
+INTERCHANGE: Final = ChartLine(5110, "interchange", _PSP, _D, _REAL)
+"""What the banks of the customers take of charges and refunds, where the PSP states it."""
+SCHEME_FEE: Final = ChartLine(5120, "scheme_fee", _PSP, _D, _REAL)
+"""What the card networks take of charges and refunds, where the PSP states it."""
 DISPUTE_FEE: Final = ChartLine(5130, "dispute_fee", _PSP, _D, _REAL)
 """What the PSP charges us for disputes, less what merchants pay of it."""
 ACCOUNT_FEE: Final = ChartLine(5600, "account_fee", _PSP, _D, _REAL)
@@ -115,7 +120,7 @@ CHART: Final[dict[int, ChartLine]] = {
     for line in (
         *(PSP_RECEIVABLE, PSP_BALANCE, PAYOUT_IN_TRANSIT, PSP_RESERVE, DISPUTE_RECEIVABLE),
         *(PSP_SUSPENSE, MERCHANT_PAYABLE, REFUND_IN_FLIGHT, DISPUTE_HELD, PLATFORM_FEE_INCOME),
-        *(PROCESSING_FEE, DISPUTE_FEE, CHARGEBACK_LOSS, ACCOUNT_FEE, BANK),
+        *(PSP_MARKUP, INTERCHANGE, SCHEME_FEE, DISPUTE_FEE, CHARGEBACK_LOSS, ACCOUNT_FEE, BANK),
         *(AUTH_HELD, AUTH_CONTRA, DISPUTE_EXPOSURE, DISPUTE_EXPOSURE_CONTRA),
     )
 }

@@ -1,13 +1,18 @@
 """Posting rules of settlement: what a PSP reports to have moved on our balance with it (1110).
 
-One line of a settlement report books its gross by one rule and its fee by another. A capture that
-is settled leaves 1100, a refund leaves 2200. Either account of a payment may have the other sign
-for a while: a capture was reversed after its settlement, and the PSP still holds the money for us.
+One line of a settlement report books its gross by one rule, each component of its fee by another. A
+capture that is settled leaves 1100, a refund leaves 2200. Either account of a payment may have the
+other sign for a while: a capture was reversed after its settlement, and the PSP still holds the
+money for us.
 
-A charge of 100.00 with a fee of 1.65:
+A charge of 100.00 with a fee of 1.65, which the PSP states by component:
 
-      1110 psp_balance       1100 psp_receivable     5110 processing_fee
-    100.00 |   1.65                | 100.00            1.65 |
+      1110 psp_balance   1100 psp_receivable   5100 psp_markup   5110 interchange   5120 scheme_fee
+    100.00 |   0.35            | 100.00          0.35 |            1.10 |             0.20 |
+           |   1.10
+           |   0.20
+
+A fee that the PSP states as one amount is its commission, on 5100.
 
 Of no payment are a payout (here of 90.00), a reserve (5.00) and a fee of the account (1.00):
 
@@ -54,12 +59,29 @@ refund_settlement_reversed: Final = Rule(
     credit=chart.REFUND_IN_FLIGHT,
 )
 """The PSP has added a settled refund to our balance again: it failed."""
-processing_fee: Final = Rule(
-    "processing_fee", EntryType.FEE, debit=chart.PROCESSING_FEE, credit=chart.PSP_BALANCE
+psp_markup: Final = Rule(
+    "psp_markup", EntryType.FEE, debit=chart.PSP_MARKUP, credit=chart.PSP_BALANCE
 )
-"""The PSP charges us for a charge or a refund."""
-processing_fee_returned: Final = Rule(
-    "processing_fee_returned", EntryType.FEE, debit=chart.PSP_BALANCE, credit=chart.PROCESSING_FEE
+"""The PSP charges its own price for a charge or a refund: a markup, a commission, or one fee for
+everything."""
+psp_markup_returned: Final = Rule(
+    "psp_markup_returned", EntryType.FEE, debit=chart.PSP_BALANCE, credit=chart.PSP_MARKUP
+)
+"""The PSP has returned such a fee."""
+interchange: Final = Rule(
+    "interchange", EntryType.FEE, debit=chart.INTERCHANGE, credit=chart.PSP_BALANCE
+)
+"""The PSP passes on what the customer's bank takes."""
+interchange_returned: Final = Rule(
+    "interchange_returned", EntryType.FEE, debit=chart.PSP_BALANCE, credit=chart.INTERCHANGE
+)
+"""The PSP has returned such a fee."""
+scheme_fee: Final = Rule(
+    "scheme_fee", EntryType.FEE, debit=chart.SCHEME_FEE, credit=chart.PSP_BALANCE
+)
+"""The PSP passes on what the card network takes."""
+scheme_fee_returned: Final = Rule(
+    "scheme_fee_returned", EntryType.FEE, debit=chart.PSP_BALANCE, credit=chart.SCHEME_FEE
 )
 """The PSP has returned such a fee."""
 payout: Final = Rule(

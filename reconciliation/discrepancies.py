@@ -27,7 +27,8 @@ class Discrepancy(TextChoices):
     UNKNOWN_LINE_TYPE = "UNKNOWN_LINE_TYPE", "No rule knows lines of this type."
     MALFORMED_LINE = (
         "MALFORMED_LINE",
-        "The line has a sign or an amount that its kind cannot have, or lacks its id.",
+        "The line has a sign or an amount that its kind cannot have, another fee than its "
+        "components, or no id.",
     )
     PSP_UNANSWERED = "PSP_UNANSWERED", "The PSP could not be asked about the line."
     ATTEMPT_FAILED = "ATTEMPT_FAILED", "Our software failed at the line."

@@ -47,7 +47,8 @@ def write_report(
     else:
         raise LookupError(f"there are operations for {written} lines only")
     for currency, (count, gross, fee) in sorted(sums.items()):
-        rows.writerow(["total", "total", "", count, "", "", currency, gross, fee, gross - fee, ""])
+        sums_of_currency = [currency, gross, fee, gross - fee]
+        rows.writerow(["total", "total", "", count, "", "", *sums_of_currency, *[""] * 4])
     text.detach()
     return seeded
 
@@ -102,7 +103,9 @@ def _row(
     fee = 0 if is_refund else abs(gross) // 1000 * 10
     moment = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     kind = "refund" if is_refund else "charge"
-    return [identity, kind, *ids, "", "order", currency, gross, fee, gross - fee, moment]
+    interchange, scheme_fee = fee // 2, fee // 10
+    parts = (fee - interchange - scheme_fee, interchange, scheme_fee)
+    return [identity, kind, *ids, "", "order", currency, gross, fee, gross - fee, moment, *parts]
 
 
 def _add(sums: dict[str, list[int]], row: list[Any]) -> None:

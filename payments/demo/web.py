@@ -38,7 +38,12 @@ def visit(method: str, url: str, content: object = None) -> Page:
         connection.close()
 
 
-_PROCESSING_FEE: Final = {"basis_points": 140, "fixed_minor": 25}
+_PROCESSING_FEE: Final = {
+    "basis_points": 140,
+    "fixed_minor": 25,
+    "interchange_basis_points": 30,
+    "scheme_fee_basis_points": 9,
+}
 """A share of each charge and a fixed amount, as PSPs charge for cards."""
 
 

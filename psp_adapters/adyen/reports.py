@@ -23,6 +23,7 @@ from psp_adapters.adyen.mapping import AMOUNTS
 from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
+    FeeParts,
     LineKind,
     ReportLine,
     ReportListing,
@@ -37,7 +38,8 @@ COLUMNS: Final = (
     *("Net Currency", "Net Debit (NC)", "Net Credit (NC)"),
 )
 FEES: Final = ("Commission (NC)", "Markup (NC)", "Scheme Fees (NC)", "Interchange (NC)")
-"""Each may be empty, or its column be missing."""
+"""Each may be empty, or its column be missing. With blended prices Adyen states a commission, else
+the other three."""
 _KINDS: Final = {
     **dict.fromkeys(("Settled", "SettledBulk", "SettledInInstallments"), LineKind.CHARGE),
     "SettledReversed": LineKind.CHARGE_FAILURE,
@@ -147,7 +149,8 @@ def _require_columns(columns: list[str]) -> None:
 
 def _line(row: Row) -> ReportLine:
     kind = _KINDS.get(row["Type"], LineKind.UNKNOWN)
-    gross, fee = _amounts_of(row)
+    parts = _fee_parts_of(row)
+    gross = _gross_of(row, parts.total)
     reference = row["Modification Merchant Reference"] or row["Merchant Reference"]
     psp_id, payment_id = _operation_id_of(row, kind), row["Psp Reference"]
     if kind is not LineKind.UNKNOWN and kind not in ACCOUNT_LINES:
@@ -166,7 +169,8 @@ def _line(row: Row) -> ReportLine:
         psp_payment_id=payment_id,
         reference=reference,
         gross=gross,
-        fee=fee,
+        fee=parts.total,
+        stated_fee_parts=parts,
         occurred_at=_moment_of(row["Creation Date"], row["TimeZone"]),
     )
 
@@ -189,19 +193,24 @@ def _operation_id_of(row: Row, kind: LineKind) -> str:
     return row["Psp Reference"] if is_sale else row["Modification Reference"]
 
 
-def _amounts_of(row: Row) -> tuple[Money, Money]:
-    """What it changed before fees, and the fees, both in the currency of our balance.
+def _fee_parts_of(row: Row) -> FeeParts:
+    """The fees in the currency of our balance."""
+    currency = row["Net Currency"]
+    commission, markup, scheme_fee, interchange = (
+        AMOUNTS.from_major(row.get(name) or "0", currency) for name in FEES
+    )
+    return FeeParts(markup=commission + markup, interchange=interchange, scheme_fee=scheme_fee)
+
+
+def _gross_of(row: Row, fee: Money) -> Money:
+    """What it changed before fees, in the currency of our balance.
 
     Of an amount that Adyen converted, that is the converted one: net and fees together.
     """
     currency = row["Net Currency"]
     net = _one_of(row, credit="Net Credit (NC)", debit="Net Debit (NC)", currency=currency)
-    fee = Money.zero(currency)
-    for name in FEES:
-        if row.get(name):
-            fee += AMOUNTS.from_major(row[name], currency)
     if not row["Gross Currency"] or not (row["Gross Credit (GC)"] or row["Gross Debit (GC)"]):
-        return net + fee, fee
+        return net + fee
     gross = _one_of(
         row,
         credit="Gross Credit (GC)",
@@ -209,10 +218,10 @@ def _amounts_of(row: Row) -> tuple[Money, Money]:
         currency=row["Gross Currency"],
     )
     if gross.currency != currency:
-        return net + fee, fee
+        return net + fee
     if gross - fee != net:
         raise ValueError("gross, fees and net do not agree")
-    return gross, fee
+    return gross
 
 
 def _one_of(row: Row, *, credit: str, debit: str, currency: str) -> Money:

@@ -60,6 +60,22 @@ class ReportListing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeeParts:
+    """A fee by component; each is negative if the PSP returned it."""
+
+    markup: Money
+    """The PSP's own price: its markup, or its commission."""
+    interchange: Money
+    """Of the customer's bank."""
+    scheme_fee: Money
+    """Of the card network."""
+
+    @property
+    def total(self) -> Money:
+        return self.markup + self.interchange + self.scheme_fee
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportLine:
     """One line: a change of our balance at the PSP, and what caused it."""
 
@@ -78,6 +94,16 @@ class ReportLine:
     fee: Money
     """What the PSP charged for it; negative if it returned a fee."""
     occurred_at: datetime
+    stated_fee_parts: FeeParts | None = None
+    """The fee by component; None if the PSP states one amount. A sum other than the fee is the
+    PSP's contradiction: the line is read, and becomes a case."""
+
+    @property
+    def fee_parts(self) -> FeeParts:
+        """The fee by component; one amount for everything is the PSP's own price."""
+        none = Money.zero(self.fee.currency)
+        undivided = FeeParts(markup=self.fee, interchange=none, scheme_fee=none)
+        return self.stated_fee_parts or undivided
 
     @property
     def net(self) -> Money:

@@ -18,6 +18,7 @@ from ledger.money import CURRENCY_EXPONENTS
 from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
+    FeeParts,
     LineKind,
     ReportLine,
     ReportListing,
@@ -29,6 +30,8 @@ _COLUMNS: Final = (
     *("line", "type", "payment_id", "id", "reference", "order_id", "currency"),
     *("gross_minor", "fee_minor", "net_minor", "occurred_at"),
 )
+_FEE_PARTS: Final = ("markup_minor", "interchange_minor", "scheme_fee_minor")
+"""All of them, or the file states its fees as one amount."""
 # The sandbox PSP names its kinds as the merchant API does.
 _KINDS: Final = {kind.value: kind for kind in LineKind}
 _TOTAL: Final = "total"
@@ -162,8 +165,19 @@ def _line(row: Row, number: int) -> ReportLine:
         reference=_text(row, "reference", number),
         gross=AMOUNTS.from_psp(gross_minor, currency),
         fee=AMOUNTS.from_psp(fee_minor, currency),
+        stated_fee_parts=_fee_parts(row, number),
         occurred_at=_occurred_at(row, number),
     )
+
+
+def _fee_parts(row: Row, number: int) -> FeeParts | None:
+    if not set(_FEE_PARTS) <= row.keys():
+        return None
+    markup, interchange, scheme_fee = (
+        AMOUNTS.from_psp(_integer(row, name, number, _AMOUNT), row["currency"])
+        for name in _FEE_PARTS
+    )
+    return FeeParts(markup=markup, interchange=interchange, scheme_fee=scheme_fee)
 
 
 def _integer(row: Row, column: str, number: int, form: re.Pattern[str]) -> int:

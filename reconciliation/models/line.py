@@ -13,6 +13,7 @@ from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     DISPUTE_LINES,
     PAYOUT_LINES,
+    FeeParts,
     LineKind,
     ReportLine,
 )
@@ -31,7 +32,8 @@ class SettlementLine(MachineModel):
     permanent_columns = (
         *("report_id", "psp_account_id", "number", "identity", "occurrence", "content_sha256"),
         *("psp_type", "psp_id", "psp_payment_id", "reference", "currency", "gross_minor"),
-        *("fee_minor", "occurred_at", "stored_at"),
+        *("fee_minor", "markup_minor", "interchange_minor", "scheme_fee_minor", "occurred_at"),
+        "stored_at",
     )
 
     report = models.ForeignKey(
@@ -59,6 +61,10 @@ class SettlementLine(MachineModel):
     currency = models.CharField(max_length=3)
     gross_minor = models.BigIntegerField()
     fee_minor = models.BigIntegerField()
+    markup_minor = models.BigIntegerField(db_default=0)
+    """Of the fee, the PSP's own price; all of it if the PSP states one amount."""
+    interchange_minor = models.BigIntegerField(db_default=0)
+    scheme_fee_minor = models.BigIntegerField(db_default=0)
     occurred_at = models.DateTimeField()
 
     status = StatusField(max_length=16, default=S.OPEN)
@@ -118,6 +124,15 @@ class SettlementLine(MachineModel):
                 | models.Q(status__in=[S.OPEN, S.MATCHED], discrepancy=""),
                 name="line_unmatched_has_its_discrepancy",
             ),
+            models.CheckConstraint(
+                condition=~models.Q(status=S.MATCHED)
+                | models.Q(
+                    fee_minor=models.F("markup_minor")
+                    + models.F("interchange_minor")
+                    + models.F("scheme_fee_minor")
+                ),
+                name="line_fee_is_its_parts",
+            ),
         ]
         indexes = [
             models.Index(
@@ -163,6 +178,14 @@ class SettlementLine(MachineModel):
         return Money(self.fee_minor, self.currency)
 
     @property
+    def fee_parts(self) -> FeeParts:
+        return FeeParts(
+            markup=Money(self.markup_minor, self.currency),
+            interchange=Money(self.interchange_minor, self.currency),
+            scheme_fee=Money(self.scheme_fee_minor, self.currency),
+        )
+
+    @property
     def net(self) -> Money:
         """By how much what the PSP holds for us changed."""
         return self.gross - self.fee
@@ -179,6 +202,7 @@ class SettlementLine(MachineModel):
             reference=self.reference,
             gross=self.gross,
             fee=self.fee,
+            stated_fee_parts=self.fee_parts,
             occurred_at=self.occurred_at,
         )
 

@@ -164,6 +164,9 @@ class StagedLine(models.Model):
     currency = models.CharField(max_length=3)
     gross_minor = models.BigIntegerField()
     fee_minor = models.BigIntegerField()
+    markup_minor = models.BigIntegerField(db_default=0)
+    interchange_minor = models.BigIntegerField(db_default=0)
+    scheme_fee_minor = models.BigIntegerField(db_default=0)
     occurred_at = models.DateTimeField()
 
     class Meta:

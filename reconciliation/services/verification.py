@@ -24,6 +24,7 @@ LINES_AT_ONCE: Final = 10_000
 _LAST_OF_NEXT: Final = """
     SELECT max(id) FROM (SELECT id FROM reconciliation_settlement_line
                           WHERE id > %s ORDER BY id LIMIT %s) AS next_lines"""
+# A fee that was booked before there were components (`processing_fee`) is the PSP's own price.
 # A matched line of a dispute has booked nothing, or what was reversed: its dispute did. A line that
 # was given up is in suspense, unless the books know its dispute. So is one that waits again.
 _DIFFERENT: Final = """
@@ -34,6 +35,7 @@ _DIFFERENT: Final = """
      CROSS JOIN LATERAL (
            SELECT CASE WHEN l.dispute_id IS NULL AND l.status IN ('matched', 'dead')
                        THEN l.gross_minor - l.fee_minor ELSE 0 END AS minor,
+                  (l.operation_id IS NOT NULL)::int AS times,
                   CASE WHEN l.status <> 'matched' THEN 1990
                        WHEN l.kind IN ('charge', 'charge_failure') THEN 1100
                        WHEN l.kind IN ('refund', 'refund_failure') THEN 2200
@@ -43,10 +45,15 @@ _DIFFERENT: Final = """
      CROSS JOIN LATERAL (
            SELECT coalesce(sum(e.signed) FILTER (WHERE e.code = 1110), 0) AS minor,
                   coalesce(sum(e.signed) FILTER (WHERE e.code = due.code), 0) AS own,
+                  coalesce(sum(e.signed) FILTER (WHERE e.code = 5100), 0) AS markup,
+                  coalesce(sum(e.signed) FILTER (WHERE e.code = 5110), 0) AS interchange,
+                  coalesce(sum(e.signed) FILTER (WHERE e.code = 5120), 0) AS scheme_fee,
                   count(*) FILTER (WHERE e.currency <> l.currency OR e.dimension <> p.code
                                       OR (e.payment_id IS DISTINCT FROM o.intent_id
                                           AND NOT e.rule = ANY (%s))) AS others
-             FROM (SELECT a.code, a.dimension, a.currency, t.payment_id, t.rule,
+             FROM (SELECT CASE WHEN t.rule IN ('processing_fee', 'processing_fee_returned')
+                                    AND a.code = 5110 THEN 5100 ELSE a.code END AS code,
+                          a.dimension, a.currency, t.payment_id, t.rule,
                           CASE e.direction WHEN 'D' THEN e.amount_minor
                                            ELSE -e.amount_minor END AS signed
                      FROM ledger_transaction t
@@ -59,7 +66,10 @@ _DIFFERENT: Final = """
                   OR (l.dispute_id IS NULL AND booked.own <> CASE
                           WHEN l.status <> 'matched' THEN -booked.minor
                           WHEN l.kind = 'fee' THEN -due.minor
-                          ELSE -l.gross_minor END) AS is_wrong) AS place
+                          ELSE -l.gross_minor END)
+                  OR booked.markup <> due.times * l.markup_minor
+                  OR booked.interchange <> due.times * l.interchange_minor
+                  OR booked.scheme_fee <> due.times * l.scheme_fee_minor AS is_wrong) AS place
      WHERE l.id > %s AND l.id <= %s
        AND (booked.minor <> due.minor OR place.is_wrong)
        AND (place.is_wrong OR NOT (

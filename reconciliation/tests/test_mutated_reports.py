@@ -57,7 +57,10 @@ def whole_report(settling: Settling) -> list[Row]:
         rows = list(csv.reader(io.StringIO(file.getvalue().decode())))
     lines = [row for row in rows[1:] if row[0] != "total"]
     fees = [
-        [f"slm_made_{n}", "fee", "", f"smov_made_{n}", "", "", "USD", "0", "3", "-3", lines[0][-1]]
+        [
+            *(f"slm_made_{n}", "fee", "", f"smov_made_{n}", "", "", "USD", "0", "3", "-3"),
+            *(lines[0][10], "3", "0", "0"),
+        ]
         for n in range(LINES - len(lines))
     ]
     return lines + fees
@@ -73,6 +76,7 @@ def changed(rows: list[Row], chance: random.Random) -> list[Row]:
         gross_minor = chance.choice((-1, 1)) * chance.randrange(20_000)
         fee_minor = chance.randrange(-50, 50)
         rows[place][7:10] = [str(gross_minor), str(fee_minor), str(gross_minor - fee_minor)]
+        rows[place][11:12] = [str(fee_minor)]
 
     def copied_cell(place: int) -> None:
         column = chance.randrange(len(COLUMNS))
@@ -119,7 +123,7 @@ def body_of(rows: list[Row], *, has_true_totals: bool) -> bytes:
             fee,
             gross - fee,
         ]
-        writer.writerow([*row_of_totals, ""])
+        writer.writerow([*row_of_totals, *[""] * (len(COLUMNS) - len(row_of_totals))])
     return text.getvalue().encode()
 
 

@@ -204,6 +204,7 @@ def test_files_that_say_the_same_in_another_way_change_nothing(
 def test_the_list_of_codes_and_of_defects_is_whole() -> None:
     assert set(FOUND) | NOT_OF_A_PSP | {D.PAYOUT_NOT_ON_BANK} == set(D)
     played = {"none", "unknown_id", "missing_line", "absent", *HARMLESS}
+    played |= {"wrong_fee_parts"}  # matching/test_operation_lines
     played |= {"foreign_line", "wrong_amount", "wrong_currency", "wrong_type", "reversal_line"}
     assert played | {"doubled_line", "correction_line", "wrong_sign", "truncated"} == set(DEFECTS)
     assert set(STATEMENT_DEFECTS) == {

@@ -28,7 +28,9 @@ class PspControl:
 
     def charge_fees(self) -> None:
         """Charge a processing fee for each capture from now on."""
-        self._send("PUT", "processing_fee", {"basis_points": 140, "fixed_minor": 25})
+        shares = {"interchange_basis_points": 30, "scheme_fee_basis_points": 9}
+        fee = {"basis_points": 140, "fixed_minor": 25, **shares}
+        self._send("PUT", "processing_fee", fee)
 
     def end_faults(self) -> None:
         """Behave normally from now on, and release held answers."""

@@ -15,7 +15,7 @@ from paymentsite.launcher.progress import LauncherError
 _WITHIN_SECONDS: Final = 60.0
 _LINES_PER_SECOND: Final = 50
 """What one process matches on a busy machine at least."""
-BALANCES: Final = (1100, 1110, 1120, 1130, 1990, 2200, 5110, 5600)
+BALANCES: Final = (1100, 1110, 1120, 1130, 1990, 2200, 5100, 5110, 5120, 5600)
 """Receivable from PSPs, their balance, payouts, reserves, suspense, refunds, two kinds of fees."""
 
 

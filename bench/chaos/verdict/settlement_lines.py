@@ -2,8 +2,8 @@
 
 I13: every line is ledger transactions of ours, and every chargeback is here, with its money where
 the PSP has it. With everything settled, our balance at the PSP (1110) is the net of all lines,
-payouts (1120), reserves (1130) and fees (5110, 5600) are what the PSP did, and nothing is left that
-was captured or refunded and not settled (1100, 2200) or is unexplained (1990).
+payouts (1120), reserves (1130) and fees (5100 to 5120, 5600) are what the PSP did, and nothing is
+left that was captured or refunded and not settled (1100, 2200) or is unexplained (1990).
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def _expected_balances(
     for line in lines:
         expected[1110, line["currency"]] += line["gross_minor"] - line["fee_minor"]
     for effect in moved:
-        expected[5110, effect["currency"]] += effect["fee_minor"]
+        passed_on = {5110: effect["interchange_minor"], 5120: effect["scheme_fee_minor"]}
+        for code, minor in passed_on.items():
+            expected[code, effect["currency"]] += minor
+        expected[5100, effect["currency"]] += effect["fee_minor"] - sum(passed_on.values())
     for movement in movements:
         currency = movement["currency"]
         expected[_OF_ACCOUNT.get(movement["type"], 5600), currency] -= movement["gross_minor"]

@@ -11,7 +11,8 @@ from bench.chaos.verdict.settlement_lines import breaks_of
 
 def effect(seq: int, kind: str, **content: Any) -> dict[str, Any]:
     done = {"seq": seq, "kind": kind, "id": f"x{seq}", "order_id": "o", "amount_minor": 7}
-    return done | {"currency": "USD", "fee_minor": 0} | content
+    fees = dict.fromkeys(("fee_minor", "interchange_minor", "scheme_fee_minor"), 0)
+    return done | {"currency": "USD"} | fees | content
 
 
 def movement(seq: int, type_: str, gross_minor: int) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def day() -> dict[str, list[dict[str, Any]]]:
     return {
         "effects": [
             effect(1, "authorize"),
-            effect(2, "capture", fee_minor=1),
+            effect(2, "capture", fee_minor=6, interchange_minor=3, scheme_fee_minor=2),
             effect(3, "dispute"),
             effect(4, "dispute_fee"),
             effect(5, "dispute_reversed"),
@@ -55,12 +56,13 @@ def day() -> dict[str, list[dict[str, Any]]]:
             movement(3, "fee", -4),
         ],
         "lines": [
-            *(line(2, 7, fee_minor=1), line(3, -7), line(4, 0, fee_minor=3), line(5, 7)),
+            *(line(2, 7, fee_minor=6), line(3, -7), line(4, 0, fee_minor=3), line(5, 7)),
             *(account_line(1, -90), account_line(2, -10), account_line(3, -4)),
         ],
         "balances": [
-            *(psp_balance(0, 1100), psp_balance(-104), psp_balance(90, 1120)),
-            *(psp_balance(10, 1130), psp_balance(1, 5110), psp_balance(7, 5600)),
+            *(psp_balance(0, 1100), psp_balance(-109), psp_balance(90, 1120)),
+            *(psp_balance(10, 1130), psp_balance(1, 5100), psp_balance(7, 5600)),
+            *(psp_balance(3, 5110), psp_balance(2, 5120)),
         ],
         "disputes_there": [{"id": "d1", "order_id": "o", "status": "won", "amount_minor": 7}],
         "disputes_here": [{"psp_dispute_id": "d1", "status": "won", "amount_minor": 7}],
@@ -90,7 +92,7 @@ def test_a_line_too_few_too_many_twice_or_of_another_amount_is_a_break() -> None
         change(spoiled["lines"])
         (_, text), (_, balance) = breaks_of(**spoiled)
         assert told in text
-        assert balance.startswith("account 1110 is -104 USD, by the report it is ")
+        assert balance.startswith("account 1110 is -109 USD, by the report it is ")
 
 
 def test_a_payout_that_no_line_reports_is_a_break() -> None:
@@ -98,7 +100,7 @@ def test_a_payout_that_no_line_reports_is_a_break() -> None:
     spoiled["lines"] = [each for each in spoiled["lines"] if each["identity"] != "slm_1"]
     (_, text), (_, balance) = breaks_of(**spoiled)
     assert text == "no line reports payout m1 (slm_1)"
-    assert balance == "account 1110 is -104 USD, by the report it is -13"
+    assert balance == "account 1110 is -109 USD, by the report it is -18"
 
 
 @pytest.mark.parametrize(

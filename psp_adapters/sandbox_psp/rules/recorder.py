@@ -129,15 +129,23 @@ class Recorder:
                 "payment": operation.payment.id,
                 "amount": amount_minor,
                 "released": released,
-                "fee": self._processing_fee_minor(amount_minor) if kind == "capture" else 0,
+                **(self._processing_fee(amount_minor) if kind == "capture" else {}),
                 "at": at_ms,
             }
         )
         if kind == "capture":
             self.disputes.plan(operation.payment, self.behavior, at_ms)
 
-    def _processing_fee_minor(self, amount_minor: int) -> int:
-        """Our fee of a capture, rounded down; never more than the capture."""
+    def _processing_fee(self, amount_minor: int) -> dict[str, int]:
+        """Our fee of a capture, rounded down, never more than the capture; and of it what we pass
+        on."""
         fee = self.truth.processing_fee
         share_minor = amount_minor * fee.basis_points // 10_000
-        return min(amount_minor, share_minor + fee.fixed_minor)
+        fee_minor = min(amount_minor, share_minor + fee.fixed_minor)
+        interchange_minor = min(fee_minor, amount_minor * fee.interchange_basis_points // 10_000)
+        scheme_fee_minor = amount_minor * fee.scheme_fee_basis_points // 10_000
+        return {
+            "fee": fee_minor,
+            "interchange": interchange_minor,
+            "scheme_fee": min(fee_minor - interchange_minor, scheme_fee_minor),
+        }

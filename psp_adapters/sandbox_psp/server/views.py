@@ -110,6 +110,8 @@ def effect_view(effect: Effect) -> dict[str, Any]:
         "amount_minor": effect.amount_minor,
         "released_minor": effect.released_minor,
         "fee_minor": effect.fee_minor,
+        "interchange_minor": effect.interchange_minor,
+        "scheme_fee_minor": effect.scheme_fee_minor,
         "currency": effect.payment.currency,
         "at": iso(effect.at_ms),
     }

@@ -128,14 +128,22 @@ class Effect:
     """Of a final capture, or its failure: what it left uncaptured."""
     fee_minor: int = 0
     """Of a capture: what we charge for it; kept when it is refunded or fails."""
+    interchange_minor: int = 0
+    scheme_fee_minor: int = 0
+    """Of that fee, what we pass on; the rest is our own price."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessingFee:
-    """What is charged for a capture: a share of its amount, and a fixed amount."""
+    """What is charged for a capture: a share of its amount, and a fixed amount.
+
+    Of that fee, a share of the capture's amount is interchange, and another one a scheme fee.
+    """
 
     basis_points: int = 0
     fixed_minor: int = 0
+    interchange_basis_points: int = 0
+    scheme_fee_basis_points: int = 0
 
 
 @dataclass(slots=True)

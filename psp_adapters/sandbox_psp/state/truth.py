@@ -128,7 +128,7 @@ class Truth:
             case "field_token":
                 self._apply_field_token(record)
             case "processing_fee":
-                self.processing_fee = ProcessingFee(record["basis_points"], record["fixed"])
+                self.processing_fee = ProcessingFee(**record["fee"])
             case "clock":
                 self.clock_offset_ms = record["offset"]
             case "endpoint":
@@ -332,6 +332,8 @@ class Truth:
                 record["at"],
                 record.get("released", 0),
                 record.get("fee", 0),
+                record.get("interchange", 0),
+                record.get("scheme_fee", 0),
             )
         )
 

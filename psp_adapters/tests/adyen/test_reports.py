@@ -71,7 +71,7 @@ def refused(body: bytes) -> str:
     return str(refusal.value)
 
 
-def test_a_sale_names_its_payment_and_its_fees_are_added_up() -> None:
+def test_a_sale_names_its_payment_and_its_fee_by_component() -> None:
     [line] = read(SALE)
     assert (line.kind, line.psp_id, line.reference) == (
         LineKind.CHARGE,
@@ -79,6 +79,9 @@ def test_a_sale_names_its_payment_and_its_fees_are_added_up() -> None:
         "op_charge",
     )
     assert (line.gross, line.fee, line.net) == tuple(Money(m, "EUR") for m in (1000, 30, 970))
+    parts = line.fee_parts
+    said = (parts.markup, parts.interchange, parts.scheme_fee)
+    assert said == (Money(15, "EUR"), Money(10, "EUR"), Money(5, "EUR"))
     assert line.occurred_at == datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""What a settlement line books: its gross by one rule, its fee by another.
+"""What a settlement line books: its gross by one rule, each component of its fee by another.
 
 A line of a dispute books nothing: its dispute did. A line that is given up books its net to
 suspense, so that 1110 stays what the PSP holds for us; that is reversed once the line is matched.
@@ -41,7 +41,9 @@ _GROSS: Final[Mapping[str, _BySign]] = {
     LineKind.PAYOUT: (rules.payout_returned, rules.payout),
     LineKind.PAYOUT_REVERSAL: (rules.payout_returned, rules.payout),
 }
-_FEES: Final[_BySign] = (rules.processing_fee_returned, rules.processing_fee)
+_MARKUP: Final[_BySign] = (rules.psp_markup_returned, rules.psp_markup)
+_INTERCHANGE: Final[_BySign] = (rules.interchange_returned, rules.interchange)
+_SCHEME_FEE: Final[_BySign] = (rules.scheme_fee_returned, rules.scheme_fee)
 _ACCOUNT_FEES: Final[_BySign] = (rules.account_fee_returned, rules.account_fee)
 _SUSPENSE: Final[_BySign] = (rules.unexplained_receipt, rules.unexplained_charge)
 
@@ -57,6 +59,9 @@ class LineToBook(NamedTuple):
     currency: str
     gross_minor: int
     fee_minor: int
+    markup_minor: int
+    interchange_minor: int
+    scheme_fee_minor: int
     day: date
     """That the line names (UTC)."""
     payment_id: UUID | None
@@ -77,6 +82,9 @@ def to_book(line: SettlementLine, *, payment_id: UUID | None) -> LineToBook:
         currency=line.currency,
         gross_minor=line.gross_minor,
         fee_minor=line.fee_minor,
+        markup_minor=line.markup_minor,
+        interchange_minor=line.interchange_minor,
+        scheme_fee_minor=line.scheme_fee_minor,
         day=line.occurred_at.astimezone(UTC).date(),
         payment_id=payment_id,
     )
@@ -117,11 +125,18 @@ def clear_suspense(line: SettlementLine) -> None:
 
 
 def _changes(line: LineToBook) -> list[_Change]:
-    """What a line says of our balance with the PSP: its gross, and its fee."""
+    """What a line says of our balance with the PSP: its gross, and its fee by component."""
     if line.kind == LineKind.FEE:
         return [(_ACCOUNT_FEES, line.gross_minor - line.fee_minor)]
-    fees = _FEES if line.kind in OPERATION_LINES else _ACCOUNT_FEES
-    return [(_GROSS[line.kind], line.gross_minor), (fees, -line.fee_minor)]
+    gross = (_GROSS[line.kind], line.gross_minor)
+    if line.kind not in OPERATION_LINES:
+        return [gross, (_ACCOUNT_FEES, -line.fee_minor)]
+    return [
+        gross,
+        (_MARKUP, -line.markup_minor),
+        (_INTERCHANGE, -line.interchange_minor),
+        (_SCHEME_FEE, -line.scheme_fee_minor),
+    ]
 
 
 def _book(changes: Iterable[tuple[LineToBook, list[_Change]]]) -> None:

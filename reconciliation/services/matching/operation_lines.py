@@ -104,7 +104,7 @@ def of_balance(balance: int) -> Discrepancy:
 
 
 def _reported_amount(line: ReportLine) -> Money:
-    """The amount of its operation; raises LineConflict for a sign that no operation can have."""
+    """The amount of its operation; raises LineConflict for what no operation can have."""
     minor = line.gross.minor
     if (minor > 0) - (minor < 0) != SIGNS[line.kind]:
         raise LineConflict(f"a line of the kind {line.kind} about {line.gross}", code=MALFORMED)
@@ -112,6 +112,9 @@ def _reported_amount(line: ReportLine) -> Money:
         raise LineConflict(
             f"a line of the kind {line.kind} that names no operation", code=MALFORMED
         )
+    if line.fee_parts.total != line.fee:
+        why = f"its fee is {line.fee}, the components of it are {line.fee_parts.total} together"
+        raise LineConflict(why, code=MALFORMED)
     return Money(abs(minor), line.gross.currency)
 
 

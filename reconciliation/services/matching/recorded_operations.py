@@ -62,8 +62,8 @@ _BALANCE: Final = (
 )
 """Lines that apply the operation minus lines that reverse it, but for those that were given up."""
 _TO_BOOK: Final = (
-    "l.id, l.kind, p.code, l.currency, l.gross_minor, l.fee_minor, "
-    "(l.occurred_at AT TIME ZONE 'UTC')::date"
+    "l.id, l.kind, p.code, l.currency, l.gross_minor, l.fee_minor, l.markup_minor, "
+    "l.interchange_minor, l.scheme_fee_minor, (l.occurred_at AT TIME ZONE 'UTC')::date"
 )
 # Left to be handled one by one: lines that were given up once, and lines that software of ours
 # failed to match, which would stop the others of their batch.
@@ -81,7 +81,8 @@ _WITH_OPERATION: Final = (
 _KNOWN: Final = (
     f"SELECT {_TO_BOOK}, o.intent_id, o.id FROM {_WITH_OPERATION} "
     f"JOIN {_ACCOUNTS} p ON p.id = l.psp_account_id "
-    f"WHERE {_MINE} AND CASE WHEN o.status IN ({_list(APPLIED)}) THEN {_BALANCE} = 1 "
+    f"WHERE {_MINE} AND l.fee_minor = l.markup_minor + l.interchange_minor + l.scheme_fee_minor "
+    f"AND CASE WHEN o.status IN ({_list(APPLIED)}) THEN {_BALANCE} = 1 "
     f"WHEN o.status = '{OperationStatus.REVERSED}' THEN {_BALANCE} = 0 ELSE false END"
 )
 _OF_ACCOUNT: Final = (

@@ -45,11 +45,17 @@ def _flaw_of(line: ReportLine) -> str:
         return f"has a type of more than {_TYPE_LENGTH_MAX} characters"
     if line.fee.currency != line.gross.currency:
         return f"is in {line.gross.currency}, its fee in {line.fee.currency}"
+    if line.fee_parts.total.currency != line.fee.currency:
+        return "has a fee whose components are in another currency"
     return ""
 
 
 def _content_of(line: ReportLine) -> str:
-    """A hash of what the PSP wrote. `kind` is not part of it: the adapter may learn it later."""
+    """A hash of what the PSP wrote. `kind` is not part of it: the adapter may learn it later.
+
+    Nor are the components of the fee. A line without an id is known by this hash, also to versions
+    that read no components.
+    """
     parts = (
         line.psp_type,
         line.psp_id,

@@ -23,7 +23,8 @@ _REFERENCE_LENGTH_MAX: Final = 128
 _TABLE: Final = table_of(StagedLine)
 _COLUMNS: Final = (
     *("report_id", "number", "identity", "content_sha256", "kind", "psp_type", "psp_id"),
-    *("psp_payment_id", "reference", "currency", "gross_minor", "fee_minor", "occurred_at"),
+    *("psp_payment_id", "reference", "currency", "gross_minor", "fee_minor"),
+    *("markup_minor", "interchange_minor", "scheme_fee_minor", "occurred_at"),
 )
 _COPY: Final = f"COPY {_TABLE} ({', '.join(_COLUMNS)}) FROM STDIN"
 _REMOVED_AT_ONCE: Final = 20_000
@@ -100,7 +101,7 @@ def _copy(rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _values(report_id: UUID, numbered: NumberedLine) -> tuple[Any, ...]:
-    line = numbered.line
+    line, parts = numbered.line, numbered.line.fee_parts
     return (
         report_id,
         numbered.number,
@@ -114,5 +115,8 @@ def _values(report_id: UUID, numbered: NumberedLine) -> tuple[Any, ...]:
         line.gross.currency,
         line.gross.minor,
         line.fee.minor,
+        parts.markup.minor,
+        parts.interchange.minor,
+        parts.scheme_fee.minor,
         line.occurred_at,
     )

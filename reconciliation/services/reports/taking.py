@@ -25,7 +25,8 @@ _LINES: Final = table_of(SettlementLine)
 _STAGED: Final = table_of(StagedLine)
 _SAME: Final = (
     *("report_id", "number", "content_sha256", "kind", "psp_type", "psp_id", "psp_payment_id"),
-    *("reference", "currency", "gross_minor", "fee_minor", "occurred_at"),
+    *("reference", "currency", "gross_minor", "fee_minor", "markup_minor", "interchange_minor"),
+    *("scheme_fee_minor", "occurred_at"),
 )
 _PART: Final = "s.report_id = %(report)s AND s.number > %(after)s AND s.number <= %(to)s"
 _OCCURRENCE: Final = (

@@ -63,7 +63,29 @@ def test_fees_are_booked_with_the_lines_that_say_them(plain: Settling) -> None:
     plain.read(f"l1 charge {charge.psp_id} 9000 151\nl2 refund {refund.psp_id} -1000 -25".encode())
     match_due_lines()
     assert {line.status for line in plain.lines()} == {LineStatus.MATCHED}
-    assert plain.booked() == {1100: 0, 1110: 9_000 - 151 - 1_000 + 25, 2200: 0, 5110: 126}
+    assert plain.booked() == {1100: 0, 1110: 9_000 - 151 - 1_000 + 25, 2200: 0, 5100: 126}
+    assert_all_agrees()
+
+
+def test_a_fee_is_booked_by_component_as_the_psp_states_it(settling: Settling) -> None:
+    shares = {"interchange_basis_points": 30, "scheme_fee_basis_points": 9}
+    fee = {"basis_points": 140, "fixed_minor": 25, **shares}
+    settling.shop.psp.control("PUT", "processing_fee", fee)
+    settling.desk.pay(10_000)
+    settling.shop.psp.control("PUT", "processing_fee", {"basis_points": 0, "fixed_minor": 0})
+    [line] = settle(settling).values()
+    assert (line.status, line.fee_minor) == (LineStatus.MATCHED, 165)
+    assert settling.booked() == {1100: 0, 1110: 9_835, 5100: 126, 5110: 30, 5120: 9}
+    assert_all_agrees()
+
+
+def test_components_that_are_not_the_fee_are_a_case_and_book_no_fee(settling: Settling) -> None:
+    settling.desk.pay(10_000)
+    settling.shop.psp.spoil_report(settling.api_key, "wrong_fee_parts")
+    [line] = settle(settling).values()
+    assert (line.status, line.discrepancy) == (LineStatus.DEAD, "MALFORMED_LINE")
+    assert "the components of it are 0.01 USD together" in line.last_error
+    assert settling.booked() == {1100: 10_000, 1110: 10_000, 1990: -10_000}
     assert_all_agrees()
 
 
@@ -91,6 +113,7 @@ def test_a_settled_capture_that_is_reversed_is_owed_to_the_psp_until_it_reports_
         ),
         ("UPDATE ledger_transaction SET source_id = gen_random_uuid()", "is of no settlement line"),
         ("UPDATE ledger_transaction SET payment_id = NULL", "for another payment"),
+        ("UPDATE ledger_account SET code = 5110 WHERE code = 5100", "on other accounts"),
     ],
 )
 def test_bookings_of_a_line_that_were_changed_by_hand_are_named(

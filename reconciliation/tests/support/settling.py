@@ -24,7 +24,7 @@ from reconciliation.models import SettlementLine, SettlementMatch, SettlementRep
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import archive, fetching, reading
 
-SETTLED_CODES: Final = (1100, 1110, 1120, 1130, 1990, 2200, 5110, 5600)
+SETTLED_CODES: Final = (1100, 1110, 1120, 1130, 1990, 2200, 5100, 5110, 5120, 5600)
 
 
 @dataclass
