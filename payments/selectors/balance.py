@@ -48,7 +48,7 @@ _KINDS: Final = {
 _OTHER_KIND: Final = ("adjustment", "other_adjustment")
 """Any other change of what we owe: disputes, a posting by hand."""
 DISPUTE_CATEGORIES: Final = frozenset({"dispute", "dispute_reversal"})
-_FEE_RULES: Final = (
+FEE_RULES: Final = (
     *("platform_fee", "reversal_of_platform_fee"),
     *("dispute_fee_passed_on", "dispute_fee_given_back"),
 )
@@ -82,12 +82,14 @@ class Balance:
     """Of the same currencies: what becomes available on a later day."""
 
 
+SHOWN: Final = """
+           t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.minor, 0),
+           coalesce(o.charge_id, o.id), r.id, d.id,
+           coalesce(t.available_on, t.effective_date)"""
+"""The columns of CHANGES that `balance_transaction_of` takes."""
 # Fees are shown with the capture (or its reversal) that they were booked with. The OR lets
 # PostgreSQL probe the unique index for that companion, and for fees only.
-_MERCHANTS_ROWS: Final = """
-    SELECT t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.minor, 0),
-           coalesce(o.charge_id, o.id), r.id, d.id,
-           coalesce(t.available_on, t.effective_date)
+CHANGES: Final = """
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id AND a.code = 2100
@@ -105,14 +107,15 @@ _MERCHANTS_ROWS: Final = """
       LEFT JOIN payments_operation o ON o.id = t.source_id
       LEFT JOIN payments_refund r ON r.operation_id = o.id
       LEFT JOIN payments_dispute d ON t.source_type = 'dispute' AND d.id = t.source_id
-     WHERE t.merchant_id = %s AND a.dimension = %s
-       AND (t.rule <> ALL (%s) OR NOT EXISTS (
+     WHERE (t.rule <> ALL (%s) OR NOT EXISTS (
             SELECT 1 FROM ledger_transaction c
              WHERE c.source_type = t.source_type AND c.source_id = t.source_id
                AND c.rule = CASE t.rule WHEN 'platform_fee' THEN 'captured'
                             WHEN 'dispute_fee_passed_on' THEN 'dispute_held'
                             WHEN 'dispute_fee_given_back' THEN 'dispute_hold_released'
                             ELSE 'reversal_of_captured' END))"""
+"""Every change of what merchants are owed; FEE_RULES is its parameter."""
+_MERCHANTS_ROWS: Final = f"SELECT {SHOWN} {CHANGES} AND t.merchant_id = %s AND a.dimension = %s"
 # Reads as many rows as the merchant has pending, however long its history is: OFFSET 0 keeps the
 # planner from going through all entries of the merchant's account instead.
 _PENDING: Final = """
@@ -244,9 +247,9 @@ def _filters(transaction_type: str, source: str, currency: str) -> list[tuple[st
 
 
 def _read(scope: Scope, where: str, params: list[Any]) -> list[BalanceTransaction]:
-    own = [scope.merchant_id, _dimension(scope), list(_FEE_RULES)]
+    own = [list(FEE_RULES), scope.merchant_id, _dimension(scope)]
     rows, today = execute(_MERCHANTS_ROWS + where, [*own, *params]), _today()
-    return [_balance_transaction(row, today) for row in rows]
+    return [balance_transaction_of(row, today) for row in rows]
 
 
 def _rules_of_other_types() -> list[str]:
@@ -259,7 +262,8 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def _balance_transaction(row: tuple[Any, ...], today: date) -> BalanceTransaction:
+def balance_transaction_of(row: tuple[Any, ...], today: date) -> BalanceTransaction:
+    """A row of the columns SHOWN, as the merchant API shows it."""
     identifier, rule, direction, amount_minor, currency, fee_minor, *sources, day = row
     charge_id, refund_id, dispute_id = sources
     source = ""

@@ -164,12 +164,12 @@ def is_seen(owner: psycopg.Cursor[Any], field: models.Field[Any, Any], rows: lis
 
 @contextmanager
 def triggers_off(owner: psycopg.Cursor[Any], table: str) -> Iterator[None]:
-    """No trigger of the table fires meanwhile; afterwards each is as it was."""
+    """No trigger of ours on the table fires meanwhile; afterwards each is as it was."""
     always = owner.execute(
         "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND tgenabled = 'A'", [table]
     ).fetchall()
     alter = sql.SQL("ALTER TABLE {} {} TRIGGER {}")
-    name, every = sql.Identifier(table), sql.SQL("ALL")
+    name, every = sql.Identifier(table), sql.SQL("USER")
     owner.execute(alter.format(name, sql.SQL("DISABLE"), every))
     try:
         yield

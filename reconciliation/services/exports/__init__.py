@@ -1,0 +1,1 @@
+"""CSV exports for finance: what they are, how they are written, scheduled and checked."""
