@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Final
 
 from ledger.database.statements import stream
@@ -157,11 +156,9 @@ def _fees(chosen: Chosen) -> Iterator[Row]:
         )
 
 
-def _percent(fee_minor: int, gross_minor: int) -> Decimal | None:
+def _percent(fee_minor: int, gross_minor: int) -> str | None:
     """The fee as a part of the amount, to a thousandth of a percent."""
-    if not gross_minor:
-        return None
-    return (Decimal(100 * fee_minor) / abs(gross_minor)).quantize(Decimal("0.001"))
+    return f"{100 * fee_minor / abs(gross_minor):.3f}" if gross_minor else None
 
 
 def _unmatched(chosen: Chosen) -> Iterator[Row]:
