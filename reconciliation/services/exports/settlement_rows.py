@@ -8,6 +8,7 @@ from typing import Final
 from ledger.database.statements import stream
 from payments import public_ids
 from psp_adapters.contract.operations import OperationKind
+from psp_adapters.contract.settlement_reports import OPERATION_LINES
 from reconciliation.services.exports.declaration import (
     Chosen,
     Export,
@@ -36,8 +37,12 @@ _BY_PAYOUT: Final = """
                coalesce(sum(l.gross_minor) FILTER (
                    WHERE l.kind = 'risk_reserved_funds'), 0) AS reserve,
                coalesce(sum(l.gross_minor) FILTER (WHERE l.kind = 'unknown'), 0) AS unknown,
-               coalesce(sum(l.fee_minor) FILTER (WHERE l.kind IN (
-                   'charge', 'charge_failure', 'refund', 'refund_failure')), 0) AS processing,
+               coalesce(sum(l.markup_minor) FILTER (WHERE l.kind = ANY (%(payments)s)), 0)
+                   AS markup,
+               coalesce(sum(l.interchange_minor) FILTER (WHERE l.kind = ANY (%(payments)s)), 0)
+                   AS interchange,
+               coalesce(sum(l.scheme_fee_minor) FILTER (WHERE l.kind = ANY (%(payments)s)), 0)
+                   AS scheme,
                coalesce(sum(CASE l.kind WHEN 'dispute_fee' THEN l.fee_minor - l.gross_minor
                                         ELSE l.fee_minor END) FILTER (WHERE l.kind IN (
                    'dispute', 'dispute_reversal', 'dispute_fee')), 0) AS of_disputes,
@@ -66,7 +71,7 @@ _BY_PAYOUT: Final = """
     )
     SELECT p.code, p.livemode, r.name, coalesce(r.closed_at, r.received_at), c.currency, c.lines,
            c.charges, c.failed, c.refunds, c.returned, c.disputes, c.reserve, c.unknown,
-           c.processing, c.of_disputes, c.of_account, c.paid_out, c.payouts, c.bank_accounts,
+           c.markup, c.interchange, c.scheme, c.of_disputes, c.of_account, c.paid_out, c.payouts, c.bank_accounts,
            c.booked_on, c.bank_lines, c.on_bank
       FROM counted c
       JOIN reconciliation_settlement_report r ON r.id = c.report_id
@@ -77,7 +82,8 @@ _FEES: Final = """
            o.id, o.kind, o.intent_id, i.order_id, o.merchant_id, m.name,
            coalesce(c.payment_method_details, o.payment_method_details) ->> 'type',
            coalesce(c.payment_method_details, o.payment_method_details) -> 'card' ->> 'brand',
-           l.currency, l.gross_minor, l.fee_minor
+           l.currency, l.gross_minor, l.fee_minor, l.markup_minor, l.interchange_minor,
+           l.scheme_fee_minor
       FROM reconciliation_settlement_line l
       JOIN reconciliation_settlement_report r ON r.id = l.report_id
       JOIN payments_psp_account p ON p.id = l.psp_account_id
@@ -128,14 +134,16 @@ _UNMATCHED: Final = """
 
 
 def _by_payout(chosen: Chosen) -> Iterator[Row]:
-    for row in stream(_BY_PAYOUT, chosen.parameters):
+    given = chosen.parameters | {"payments": sorted(kind.value for kind in OPERATION_LINES)}
+    for row in stream(_BY_PAYOUT, given):
         code, livemode, report, closed_at, currency, lines, *sums = row
-        gross, fees = sum(sums[:7]), sum(sums[7:10])
-        paid_out, payouts, bank_accounts, booked_on, bank_lines, on_bank = sums[10:]
-        net = gross - fees
+        grosses, fees, told = sums[:7], sums[7:12], sums[12:]
+        paid_out, payouts, bank_accounts, booked_on, bank_lines, on_bank = told
+        gross = sum(grosses)
+        net = gross - sum(fees)
         yield (
-            *(code, mode(livemode), report, closed_at, currency, lines, *sums[:7], gross),
-            *(*sums[7:10], net, payouts, -paid_out, net + paid_out),
+            *(code, mode(livemode), report, closed_at, currency, lines, *grosses, gross),
+            *(*fees, net, payouts, -paid_out, net + paid_out),
             *(bank_accounts, booked_on, bank_lines, on_bank),
         )
 
@@ -144,7 +152,7 @@ def _fees(chosen: Chosen) -> Iterator[Row]:
     for row in stream(_FEES, chosen.parameters):
         occurred_at, code, livemode, *line = row
         operation, operation_kind, intent, order_id, merchant, name, *more = line[5:]
-        method, brand, currency, gross, fee = more
+        method, brand, currency, gross, fee, *parts = more
         prefix = public_ids.OPERATION
         if operation_kind == OperationKind.AUTHORIZE:
             prefix = public_ids.CHARGE
@@ -152,13 +160,16 @@ def _fees(chosen: Chosen) -> Iterator[Row]:
             *(occurred_at, code, mode(livemode), *line[:5], encoded(prefix, operation)),
             *(encoded(public_ids.PAYMENT_INTENT, intent), order_id),
             *(encoded(public_ids.MERCHANT, merchant), name, method, brand),
-            *(currency, gross, fee, _percent(fee, gross)),
+            *(currency, gross, fee, *parts, _percent(fee, gross)),
         )
 
 
 def _percent(fee_minor: int, gross_minor: int) -> str | None:
     """The fee as a part of the amount, to a thousandth of a percent."""
-    return f"{100 * fee_minor / abs(gross_minor):.3f}" if gross_minor else None
+    if not gross_minor:
+        return None
+    part = fee_minor / abs(gross_minor)
+    return f"{part:.3%}".removesuffix("%")
 
 
 def _unmatched(chosen: Chosen) -> Iterator[Row]:
@@ -180,8 +191,8 @@ SETTLEMENT_ROWS: Final = (
             *text("currency"),
             *numbers("lines"),
             *amounts("charges", "charge_failures", "refunds", "refund_failures", "disputes"),
-            *amounts("reserve", "unknown", "gross", "processing_fees", "dispute_fees"),
-            *amounts("account_fees", "net"),
+            *amounts("reserve", "unknown", "gross", "markup", "interchange", "scheme_fees"),
+            *amounts("dispute_fees", "account_fees", "net"),
             *text("payouts"),
             *amounts("paid_out", "kept_at_psp"),
             *text("bank_account"),
@@ -202,7 +213,7 @@ SETTLEMENT_ROWS: Final = (
             *numbers("line"),
             *text("kind", "psp_type", "status", "operation", "payment", "order_id", "merchant"),
             *text("merchant_name", "method", "card_brand", "currency"),
-            *amounts("gross", "fee"),
+            *amounts("gross", "fee", "markup", "interchange", "scheme_fee"),
             *numbers("fee_percent"),
         ),
         rows=_fees,

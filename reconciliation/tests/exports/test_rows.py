@@ -125,17 +125,18 @@ def _items_are_open_since_the_day_on_which_they_last_were_not(day: BusinessDay) 
 
 def _a_report_is_shown_from_gross_to_its_bank_line(day: BusinessDay) -> None:
     [row] = rows_of("settlement_by_payout")
-    assert {name: row[name] for name in ("charges", "unknown", "gross", "processing_fees")} == {
+    assert {name: row[name] for name in ("charges", "unknown", "gross", "markup")} == {
         "charges": "105.00",
         "unknown": "0.70",
         "gross": "105.70",
-        "processing_fees": "1.65",
+        "markup": "1.65",
     }
     assert (row["account_fees"], row["net"], row["paid_out"]) == ("0.25", "103.80", "90.00")
     assert (row["kept_at_psp"], row["payouts"], row["lines"]) == ("13.80", "po_1234567", "4")
     assert (row["bank_account"], row["on_bank"]) == (IBAN, "90.00")
     fee = only(rows_of("fee_variance"), kind="charge", payment=day.paid)
     assert (fee["gross"], fee["fee"], fee["fee_percent"]) == ("100.00", "1.65", "1.650")
+    assert (fee["markup"], fee["interchange"], fee["scheme_fee"]) == ("1.65", "0.00", "0.00")
 
 
 def _what_is_not_explained_is_listed_with_its_case(day: BusinessDay) -> None:
@@ -170,7 +171,7 @@ def _the_rows_of_a_day_are_of_that_day_alone(day: BusinessDay) -> None:
     spring = {"first": date(2026, 3, 1), "last": date(2026, 3, 1)}
     rules = {row["rule"] for row in rows_of("journal", **spring)}
     assert rules == {
-        *("charge_settled", "processing_fee", "payout", "account_fee", "unexplained_receipt"),
+        *("charge_settled", "psp_markup", "payout", "account_fee", "unexplained_receipt"),
     }
     assert rows_of("journal_by_posting", **spring) == []
     assert rows_of("payments", **spring) == []
