@@ -71,8 +71,8 @@ _BY_PAYOUT: Final = """
     )
     SELECT p.code, p.livemode, r.name, coalesce(r.closed_at, r.received_at), c.currency, c.lines,
            c.charges, c.failed, c.refunds, c.returned, c.disputes, c.reserve, c.unknown,
-           c.markup, c.interchange, c.scheme, c.of_disputes, c.of_account, c.paid_out, c.payouts, c.bank_accounts,
-           c.booked_on, c.bank_lines, c.on_bank
+           c.markup, c.interchange, c.scheme, c.of_disputes, c.of_account, c.paid_out, c.payouts,
+           c.bank_accounts, c.booked_on, c.bank_lines, c.on_bank
       FROM counted c
       JOIN reconciliation_settlement_report r ON r.id = c.report_id
       JOIN payments_psp_account p ON p.id = r.psp_account_id
