@@ -57,6 +57,11 @@ LATE_SETTLEMENTS: Final = Counter(
     "Captures and refunds whose settlement line came later than the settlement calendar says.",
     ("account",),
 )
+SETTLEMENT_VARIANCES: Final = Counter(
+    "payments_settlement_variances",
+    "Amounts of matched settlement lines that are not the agreed ones.",
+    ("account", "discrepancy"),
+)
 RETRIES_FORGONE: Final = Counter(
     "payments_psp_retries_forgone", "Retries not made, the retry budget being empty.", _CALL
 )

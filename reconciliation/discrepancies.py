@@ -33,6 +33,8 @@ class Discrepancy(TextChoices):
     PSP_UNANSWERED = "PSP_UNANSWERED", "The PSP could not be asked about the line."
     ATTEMPT_FAILED = "ATTEMPT_FAILED", "Our software failed at the line."
 
+    FEE_VARIANCE = "FEE_VARIANCE", "The fee of a charge is not the agreed one; it is booked."
+
     MISSING_AT_PSP = (
         "MISSING_AT_PSP",
         "Money that should be in a settlement report by now is in none.",
@@ -63,6 +65,8 @@ OF_LINES: Final = frozenset(
     }
 )
 """What a line of a settlement report can be, while it is not matched."""
+OF_MATCHED_LINES: Final = frozenset({D.FEE_VARIANCE})
+"""What may differ on a line that is matched: it is booked as it says."""
 OF_BANK_LINES: Final = frozenset(
     {D.BANK_UNIDENTIFIED, D.BANK_AMOUNT_MISMATCH, D.AMBIGUOUS, D.ATTEMPT_FAILED}
 )
@@ -87,6 +91,10 @@ ADVICE: Final[dict[Discrepancy, str]] = {
     D.MALFORMED_LINE: "Ask the PSP what the line means; the adapter may read it wrongly.",
     D.PSP_UNANSWERED: "Nothing, unless it lasts: then check the account's credentials.",
     D.ATTEMPT_FAILED: "A defect: its text names it. Once it is repaired, " + _REQUEUE,
+    D.FEE_VARIANCE: (
+        "Compare it with the contract: have the PSP return the difference, or correct the costs of "
+        "the account (psp_accounts change --costs)."
+    ),
     D.MISSING_AT_PSP: (
         "Look the operation up in the PSP's dashboard: was it settled, and in which report? If "
         "that report is here, ask the PSP why it is not in it. The case closes when the line comes."

@@ -179,6 +179,7 @@ class Migration(migrations.Migration):
         run_sql_file("payments", "consumed_numbers_stay"),
         run_sql_file("payments", "revoked_keys_stay_revoked"),
         run_sql_file("payments", "merchants_use_accounts_of_the_mode"),
+        run_sql_file("payments", "psp_accounts_have_costs"),
         run_sql_file("payments", "psp_accounts_have_terms"),
         run_sql_file("payments", "settlement_calendars_have_a_form"),
         run_sql_file(

@@ -93,8 +93,8 @@ class PspAccount(MachineModel):
     costs = models.JSONField(
         default=list,
         blank=True,
-        help_text="What the PSP takes of a charge: fixed_minor and basis_points, of a currency, "
-        "a method, both, or all.",
+        help_text="What the PSP takes of a charge, as agreed: fixed_minor and basis_points; of a "
+        "currency, a method, a brand, or all; of a component of the fee, or of all of it.",
     )
     hold_days = models.PositiveSmallIntegerField(
         default=7, help_text="How long it holds money for us, where it does not say so itself."

@@ -1,10 +1,6 @@
--- The form of what a PSP account charges, and of what it costs. As
--- payments.services.psp_gateway.terms says in Python.
-
-CREATE FUNCTION payments_is_amount(given jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog AS $$
-    SELECT given IS NULL OR jsonb_typeof(given) = 'number' AND given::text ~ '^[0-9]{1,18}$'
-$$;
+-- The form of what a PSP account charges, and within which limits. As
+-- payments.services.psp_gateway.terms says in Python. Its functions about costs are those of
+-- psp_accounts_have_costs.sql.
 
 CREATE FUNCTION payments_are_limits(given jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, public AS $$
@@ -17,30 +13,6 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, public AS $$
                    OR NOT payments_is_amount(bounds -> 'max_minor')
                    OR bounds -> 'min_minor' > bounds -> 'max_minor'
                END
-    ) END
-$$;
-
-CREATE FUNCTION payments_are_costs(given jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, public AS $$
-    SELECT CASE WHEN jsonb_typeof(given) <> 'array' THEN false ELSE NOT EXISTS (
-        SELECT FROM jsonb_array_elements(given) AS cost
-         WHERE CASE WHEN jsonb_typeof(cost) <> 'object' THEN true ELSE
-                   cost - '{currency,method,fixed_minor,basis_points}'::text[] <> '{}'
-                   OR NOT payments_is_amount(cost -> 'fixed_minor')
-                   OR NOT payments_is_amount(cost -> 'basis_points')
-                   OR cost -> 'basis_points' > '10000'
-                   OR coalesce(cost -> 'currency' IS NOT NULL AND (
-                      jsonb_typeof(cost -> 'currency') <> 'string'
-                      OR cost ->> 'currency' !~ '^[A-Z][A-Z][A-Z]$'), false)
-                   OR coalesce(cost -> 'method' IS NOT NULL AND (
-                      jsonb_typeof(cost -> 'method') <> 'string'
-                      OR cost ->> 'method' !~ '^[a-z][a-z0-9_]{0,31}$'), false)
-                   OR cost -> 'fixed_minor' > '0' AND cost -> 'currency' IS NULL
-               END
-    ) AND (
-        SELECT count(*) = count(DISTINCT (
-               coalesce(cost ->> 'currency', ''), coalesce(cost ->> 'method', '')))
-          FROM jsonb_array_elements(given) AS cost
     ) END
 $$;
 

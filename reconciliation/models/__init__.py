@@ -10,6 +10,7 @@ from reconciliation.models.fetch import LookUpBudget, ReportFetch
 from reconciliation.models.folder import WatchedFile
 from reconciliation.models.line import SettlementLine, SettlementMatch
 from reconciliation.models.report import ReportChunk, SettlementReport, StagedLine
+from reconciliation.models.variance import LineVariance
 
 __all__ = [
     "MissingSettlement",
@@ -17,6 +18,7 @@ __all__ = [
     "BankLine",
     "BankStatement",
     "BankStatementFile",
+    "LineVariance",
     "LookUpBudget",
     "ReportChunk",
     "ReportFetch",

@@ -109,7 +109,7 @@ OURS: Final = _columns(
     "SettlementLine.status,discrepancy ConfigurationChange.subject,verb,changes "
     "BankAccount.currency,psp_accounts BankStatementFile.format,body_sha256,imported_by "
     "BankStatement.identities,content_sha256 BankLine.identity,currency,status,discrepancy "
-    "StagedLine.content_sha256,kind,currency"
+    "StagedLine.content_sha256,kind,currency LineVariance.discrepancy,component,currency"
 )
 """Made by the platform or its operators' commands."""
 

@@ -55,6 +55,18 @@ def report_with(*defects: str) -> Play:
     return play
 
 
+def fee_is_not_agreed(settling: Settling, _: Any) -> None:
+    agree_on(settling, {"basis_points": 0})
+    report_with("wrong_fee")(settling)
+    assert {line.status for line in settling.lines()} == {LineStatus.MATCHED}
+
+
+def agree_on(settling: Settling, *costs: dict[str, Any]) -> None:
+    """What charges cost at the shop's account, by its terms."""
+    settling.shop.account.costs = list(costs)
+    settling.shop.account.save(update_fields=["costs"])
+
+
 def line_is_missing(settling: Settling, owner_cursor: Any) -> None:
     report_with("missing_line")(settling)
     let_days_pass(owner_cursor)
@@ -144,6 +156,7 @@ FOUND: Final[dict[D, Play]] = {
     D.UNKNOWN_LINE_TYPE: report_with("correction_line"),
     D.MALFORMED_LINE: report_with("wrong_sign"),
     D.PSP_UNANSWERED: psp_does_not_answer,
+    D.FEE_VARIANCE: fee_is_not_agreed,
     D.MISSING_AT_PSP: line_is_missing,
     D.LATE_SETTLEMENT: line_comes_late,
     D.BALANCE_DRIFT: balance_differs,
@@ -204,7 +217,7 @@ def test_files_that_say_the_same_in_another_way_change_nothing(
 def test_the_list_of_codes_and_of_defects_is_whole() -> None:
     assert set(FOUND) | NOT_OF_A_PSP | {D.PAYOUT_NOT_ON_BANK} == set(D)
     played = {"none", "unknown_id", "missing_line", "absent", *HARMLESS}
-    played |= {"wrong_fee_parts"}  # matching/test_operation_lines
+    played |= {"wrong_fee", "wrong_fee_parts"}  # matching/test_operation_lines
     played |= {"foreign_line", "wrong_amount", "wrong_currency", "wrong_type", "reversal_line"}
     assert played | {"doubled_line", "correction_line", "wrong_sign", "truncated"} == set(DEFECTS)
     assert set(STATEMENT_DEFECTS) == {

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ledger.money import CURRENCY_EXPONENTS, Money
 from payments.exceptions import AmountRefused, InvalidParameter, ProviderPaused
 from payments.models import PaymentMethod, PspAccount
+from payments.services.psp_gateway.agreed_fees import COMPONENTS
 from payments.states import PspAccountStatus
 from psp_adapters.contract.settlement_calendar import SettlementCalendar, calendar_with
 from psp_adapters.registry import capabilities_of
@@ -22,7 +23,8 @@ _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _AMOUNT_MINOR_MAX: Final = 10**18 - 1
 _BASIS_POINTS_MAX: Final = 10_000
 _BOUNDS: Final = frozenset({"min_minor", "max_minor"})
-_COST: Final = frozenset({"currency", "method", "fixed_minor", "basis_points"})
+_NAMES_OF_COST: Final = ("currency", "method", "brand", "component")
+_COST: Final = frozenset({*_NAMES_OF_COST, "fixed_minor", "basis_points"})
 
 
 def require_terms(account: PspAccount, *, method_types: Sequence[str]) -> None:
@@ -75,13 +77,14 @@ def require_costs(given: Any) -> None:
     """Refuse with ValueError what is no list of costs."""
     hint = (
         'costs: write [{"currency": "EUR", "method": "card", "fixed_minor": 25, '
-        '"basis_points": 140}]; a fixed part needs a currency'
+        '"basis_points": 140}], perhaps with a brand and a component (markup, interchange or '
+        "scheme_fee); a fixed part needs a currency"
     )
     if not isinstance(given, list) or not all(_is_cost(each) for each in given):
         raise ValueError(hint)
-    named = [(each.get("currency", ""), each.get("method", "")) for each in given]
+    named = [tuple(each.get(name, "") for name in _NAMES_OF_COST) for each in given]
     if len(set(named)) < len(named):
-        raise ValueError("costs: two entries are for the same currency and method")
+        raise ValueError("costs: two entries are for the same charges and component")
 
 
 def _is_cost(given: Any) -> bool:
@@ -91,7 +94,8 @@ def _is_cost(given: Any) -> bool:
         all(_is_amount(given.get(name, 0)) for name in ("fixed_minor", "basis_points"))
         and given.get("basis_points", 0) <= _BASIS_POINTS_MAX
         and ("currency" not in given or _is_name(given["currency"], _CURRENCY))
-        and ("method" not in given or _is_name(given["method"], _METHOD))
+        and all(name not in given or _is_name(given[name], _METHOD) for name in ("method", "brand"))
+        and ("component" not in given or given["component"] in COMPONENTS)
         and ("currency" in given or not given.get("fixed_minor", 0))
     )
 

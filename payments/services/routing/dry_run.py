@@ -5,17 +5,20 @@ Payments are read in parts, by the ids of their charges: memory does not grow wi
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from fractions import Fraction
+from typing import Final
 from uuid import UUID
 
 from ledger.money import Money
 from payments import public_ids
 from payments.models import Operation, PaymentMethod, PspAccount
 from payments.services.psp_gateway import accounts
+from payments.services.psp_gateway.agreed_fees import WHOLE, agreed_fees
 from payments.services.routing.choice import route_by
 from payments.services.routing.rules import RoutingSubject, Rule, rules_of
 from payments.states import OperationStatus
@@ -26,8 +29,7 @@ PART: Final = 500
 EXAMPLES_MAX: Final = 10
 NOWHERE: Final = "none, refused"
 """In place of an account: no account of the rule would have taken the payment."""
-_BASIS_POINTS: Final = 10_000
-_HALF: Final = _BASIS_POINTS // 2
+_HALF: Final = Fraction(1, 2)
 """Of a minor unit, which is rounded up."""
 
 
@@ -41,11 +43,11 @@ class Tally:
     cost_minor: Counter[str] = field(default_factory=Counter)
     """By currency, from the account's costs; zero where it has none."""
 
-    def add(self, account: PspAccount | None, amount: Money, method_type: str) -> None:
+    def add(self, account: PspAccount | None, amount: Money, method_type: str, brand: str) -> None:
         self.payments += 1
         self.amount_minor[amount.currency] += amount.minor
         if account is not None:
-            self.cost_minor[amount.currency] += cost_of(account, amount, method_type).minor
+            self.cost_minor[amount.currency] += cost_of(account, amount, method_type, brand).minor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +122,11 @@ def _add(
     subject, then = _subject(charge, method), accounts.psp_account_of(charge.psp_account_id)
     route = route_by(rules, subject, unwell=lambda account: False)
     now = route.first.account if route.candidates else None
-    method_type = subject.method_type or ""
+    of_method = (subject.method_type or "", subject.brand or "")
     code = now.code if now is not None else NOWHERE
     found.payments += 1
-    found.then[then.code].add(then, charge.amount, method_type)
-    found.now[code].add(now, charge.amount, method_type)
+    found.then[then.code].add(then, charge.amount, *of_method)
+    found.now[code].add(now, charge.amount, *of_method)
     if code == then.code:
         return
     found.moved += 1
@@ -157,10 +159,8 @@ def _subject(charge: Operation, method: PaymentMethod | None) -> RoutingSubject:
     )
 
 
-def cost_of(account: PspAccount, amount: Money, method_type: str) -> Money:
-    """What the PSP takes of a charge, by the most exact of the account's costs; zero if none."""
-    costs = {(each.get("currency", ""), each.get("method", "")): each for each in account.costs}
-    keys = ((amount.currency, method_type), (amount.currency, ""), ("", method_type), ("", ""))
-    cost: dict[str, Any] = next((costs[key] for key in keys if key in costs), {})
-    part_minor = (amount.minor * cost.get("basis_points", 0) + _HALF) // _BASIS_POINTS
-    return Money(cost.get("fixed_minor", 0) + part_minor, amount.currency)
+def cost_of(account: PspAccount, amount: Money, method_type: str, brand: str) -> Money:
+    """What the PSP takes of a charge, by the account's costs; zero if none is about it."""
+    fees = agreed_fees(account.costs, amount=amount, method_type=method_type, brand=brand)
+    exact = fees[WHOLE] if WHOLE in fees else sum(fees.values())
+    return Money(math.floor(exact + _HALF), amount.currency)

@@ -35,7 +35,9 @@ from payments.states import CaseKind
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.listening import deliver_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of, open_shop
+from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import (
+    LineVariance,
     MissingSettlement,
     SettlementLine,
     SettlementReport,
@@ -209,7 +211,18 @@ def settle(shop: Shop) -> None:
     number = banking.open(number=f"BANK{settling.shop.account.pk.hex[-12:]}".upper()).number
     entry = ("10.00", "from an unknown sender")
     banking.import_(camt(entry, closing="10.00", account=number), f"{number}.xml")
-    _stage(report, settling.lines()[0])
+    said = settling.lines()[0]
+    _stage(report, said)
+    LineVariance.objects.create(
+        line=said,
+        report=report,
+        psp_account=report.psp_account,
+        discrepancy=Discrepancy.FEE_VARIANCE,
+        currency=said.currency,
+        agreed_minor=100,
+        stated_minor=120,
+        found_at=report.received_at,
+    )
     WatchedFile.objects.create(
         psp_account=report.psp_account,
         name=report.name,

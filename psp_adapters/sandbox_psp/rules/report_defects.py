@@ -66,6 +66,13 @@ def _with_amount(line: Line, gross_minor: int) -> Line:
     return {**line, "gross_minor": gross_minor, "net_minor": net_minor}
 
 
+def _with_fee(line: Line, fee_minor: int) -> Line:
+    """The line with another fee; what differs is in the markup."""
+    markup_minor = _minor(line, "markup_minor") + fee_minor - _minor(line, "fee_minor")
+    net_minor = _minor(line, "gross_minor") - fee_minor
+    return {**line, "fee_minor": fee_minor, "markup_minor": markup_minor, "net_minor": net_minor}
+
+
 def _named(line: Line, suffix: str) -> str:
     return f"{line['line']}_{suffix}"
 
@@ -105,6 +112,7 @@ _OF_LINES: Final[Mapping[str, Callable[[Line], Sequence[Line]]]] = {
     "wrong_type": lambda line: [
         {**_with_amount(line, -_minor(line, "gross_minor")), "type": "refund"}
     ],
+    "wrong_fee": lambda line: [_with_fee(line, _minor(line, "fee_minor") + 5)],
     "wrong_fee_parts": lambda line: [
         {**line, "interchange_minor": _minor(line, "interchange_minor") + 1}
     ],

@@ -17,6 +17,7 @@ from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.registry import BadCredentials
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import (
+    LineVariance,
     MissingSettlement,
     ReportFetch,
     SettlementLine,
@@ -76,6 +77,11 @@ class Command(BaseCommand):
             "--missing", action="store_true", help="list what should be in a report by now"
         )
         parser.add_argument(
+            "--variances",
+            action="store_true",
+            help="list the newest amounts of matched lines that are not the agreed ones",
+        )
+        parser.add_argument(
             "--remainder",
             action="store_true",
             help="what each PSP says that it holds, and what of it is not explained",
@@ -116,6 +122,8 @@ class Command(BaseCommand):
             self._list_lines(given["account"], given["most"])
         elif given["missing"]:
             self._list_missing(given["account"], given["most"])
+        elif given["variances"]:
+            self._list_variances(given["account"], given["most"])
         elif given["remainder"]:
             self._show_remainders(given["account"])
         elif given["balances"]:
@@ -215,6 +223,13 @@ class Command(BaseCommand):
                 f"{row.amount}, expected until {row.expected_by:%Y-%m-%d %H:%M} UTC"
             )
         self.stdout.write(f"{missing.count()} captures and refunds are missing")
+
+    def _list_variances(self, account_code: str, most: int) -> None:
+        rows = _of(LineVariance.objects.all(), account_code)
+        found = rows.select_related("line__report", "line__psp_account").order_by("-id")
+        for row in found[:most]:
+            self.stdout.write(f"{name_of(row.line)} {row.line.psp_id}: {row}")
+        self.stdout.write(f"{rows.count()} amounts are not the agreed ones")
 
     def _show_remainders(self, account_code: str) -> None:
         rows = PspAccount.objects.exclude(sealed_credentials="").order_by("code")

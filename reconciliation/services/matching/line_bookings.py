@@ -23,6 +23,7 @@ from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     DISPUTE_LINES,
     OPERATION_LINES,
+    FeeParts,
     LineKind,
 )
 from reconciliation.models import SettlementLine
@@ -66,6 +67,14 @@ class LineToBook(NamedTuple):
     """That the line names (UTC)."""
     payment_id: UUID | None
     """Of a charge or refund."""
+
+    @property
+    def fee_parts(self) -> FeeParts:
+        return FeeParts(
+            markup=Money(self.markup_minor, self.currency),
+            interchange=Money(self.interchange_minor, self.currency),
+            scheme_fee=Money(self.scheme_fee_minor, self.currency),
+        )
 
 
 def source_of(line_id: int) -> UUID:

@@ -20,6 +20,11 @@ from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import LineKind, ReportUnreadable
 from reconciliation.models import SettlementLine
+from reconciliation.services.matching.fee_variances import (
+    ChargedMethod,
+    charged_methods,
+    fee_variances,
+)
 from reconciliation.services.matching.operation_lines import SIGNS
 from reconciliation.services.matching.recorded_operations import operations_named
 from reconciliation.services.reports.card_number_check import require_no_card_number
@@ -84,12 +89,14 @@ class Preview:
     contradicting: Examples = field(default_factory=Examples)
     """New lines whose operation has another amount or currency: each a case."""
 
+    variances: Examples = field(default_factory=Examples)
+    """New lines of charges whose fee is not the agreed one: one case for all of them."""
+
     @property
     def needs_an_operator(self) -> bool:
         """Would it open a case?"""
-        return bool(
-            self.flaw or self.changed.count or self.unknown_types or self.contradicting.count
-        )
+        found = (self.changed, self.contradicting, self.variances)
+        return bool(self.flaw or self.unknown_types or any(each.count for each in found))
 
 
 def preview_report(account: PspAccount, file: BinaryIO) -> Preview:
@@ -164,6 +171,7 @@ def _compare_with_operations(
     rows = operations_named(accounts=[account.pk], ids={each.line.psp_id for each in named})
     moved = [row for row in rows if row.kind != OperationKind.AUTHORIZE or row.capture_now]
     operations = {(row.psp_id, row.kind == OperationKind.REFUND): row for row in moved}
+    methods = charged_methods([row.pk for row in moved]) if account.costs else {}
     for each in named:
         operation = operations.get((each.line.psp_id, each.line.kind in _REFUNDS))
         if operation is None:
@@ -171,9 +179,21 @@ def _compare_with_operations(
         gross = each.line.gross
         if Money(gross.minor * SIGNS[each.line.kind], gross.currency) == operation.amount:
             preview.recorded += 1
+            if each.line.kind is LineKind.CHARGE and operation.pk in methods:
+                _compare_with_agreed(preview, account, each, methods[operation.pk])
         else:
             said = f"{_named(each)}, {operation.public_id} is {operation.amount}"
             preview.contradicting.add(said)
+
+
+def _compare_with_agreed(
+    preview: Preview, account: PspAccount, each: NumberedLine, method: ChargedMethod
+) -> None:
+    line = each.line
+    found = fee_variances(account.costs, gross=line.gross, parts=line.fee_parts, method=method)
+    told = ", ".join(map(str, found))
+    if told:
+        preview.variances.add(f"{_named(each)}: {told}")
 
 
 def _named(each: NumberedLine) -> str:
@@ -195,6 +215,7 @@ def lines_of(preview: Preview) -> list[str]:
     for what, examples in (
         ("KNOWN WITH OTHER CONTENT, which would not count", preview.changed),
         ("ANOTHER AMOUNT THAN OURS, each a case", preview.contradicting),
+        ("ANOTHER FEE THAN AGREED, booked, and one case for all", preview.variances),
     ):
         if examples.count:
             shown.append(f"{what}: {examples.count}")

@@ -3,7 +3,7 @@
 A line of a dispute is matched to the ledger transactions that it reports: they are booked already.
 A line of a charge or refund is matched to its operation, and books its settlement and its fee. A
 line of the account as a whole books what it says. A kind that the adapter does not know goes to an
-operator, and its money to suspense.
+operator, and its money to suspense. A fee that is not agreed is booked as it is, and finance told.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
+from reconciliation.services.matching.fee_variances import note_variances
 from reconciliation.services.matching.line_bookings import (
     book_lines,
     book_to_suspense,
@@ -52,6 +53,7 @@ from reconciliation.services.matching.recorded_operations import (
     known_lines,
     waiting_lines,
 )
+from reconciliation.services.matching.variance_cases import tell_variances
 from reconciliation.services.run_report import Ended, count_lines
 from reconciliation.states import LineStatus
 
@@ -124,7 +126,7 @@ def match_due_lines(*, limit: int = SWEEP_LIMIT) -> int:
 
     Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """
-    return run_sweep(
+    taken = run_sweep(
         QUEUE,
         _match_and_record,
         most=limit,
@@ -132,6 +134,8 @@ def match_due_lines(*, limit: int = SWEEP_LIMIT) -> int:
         size=LINES_AT_ONCE,
         end_some=_end_without_psp,
     )
+    tell_variances()
+    return taken
 
 
 def _end_without_psp(line_ids: list[int]) -> list[int]:
@@ -150,6 +154,7 @@ def _end_without_psp(line_ids: list[int]) -> list[int]:
 def _match_known(line_ids: list[int], now: datetime) -> Collection[int]:
     known = known_lines(line_ids)
     book_lines(line for line, _ in known)
+    note_variances(known, now)
     matched = {line.id: operation_id for line, operation_id in known}
     if matched:
         none = [None] * len(matched)
@@ -262,7 +267,9 @@ def _book(line: SettlementLine, operation: Operation | None, now: datetime) -> N
     """Book a line, and match it: one of a charge or refund to its operation, one of the account
     to nothing, for it is what it says."""
     _settle_what_was_given_up(line)
-    book_lines([to_book(line, payment_id=operation.intent_id if operation else None)])
+    booked = to_book(line, payment_id=operation.intent_id if operation else None)
+    book_lines([booked])
+    note_variances([(booked, operation.id if operation else None)], now)
     line.match()
     line.operation_id = operation.id if operation else None
     _end(line, now)
