@@ -46,6 +46,10 @@ class Discrepancy(TextChoices):
     FILE_CHANGED = "FILE_CHANGED", "A file or a line came again with other content."
     FILE_UNREADABLE = "FILE_UNREADABLE", "A file is not a whole one of its kind; no line counts."
 
+    BATCH_SUM_MISMATCH = (
+        "BATCH_SUM_MISMATCH",
+        "The lines that the PSP says to be in a payout do not add up to it.",
+    )
     PAYOUT_NOT_ON_BANK = "PAYOUT_NOT_ON_BANK", "A payout of the PSP is on no bank statement."
     BANK_UNIDENTIFIED = "BANK_UNIDENTIFIED", "A bank entry is known as no payout."
     BANK_AMOUNT_MISMATCH = (
@@ -106,6 +110,10 @@ ADVICE: Final[dict[Discrepancy, str]] = {
     D.FILE_UNREADABLE: (
         "Ask the PSP for a whole file; if its format has changed, correct the adapter and read it "
         "again (settlement_reports --read-again)."
+    ),
+    D.BATCH_SUM_MISMATCH: (
+        "Ask the PSP for the lines of the payout, and compare them. Import the report that has a "
+        "line which is missing; the case closes once they add up."
     ),
     D.PAYOUT_NOT_ON_BANK: "Ask the bank, then the PSP, where the payout is.",
     D.BANK_UNIDENTIFIED: "Find out who paid it; a person decides what it is.",

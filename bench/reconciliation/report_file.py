@@ -48,7 +48,7 @@ def write_report(
         raise LookupError(f"there are operations for {written} lines only")
     for currency, (count, gross, fee) in sorted(sums.items()):
         sums_of_currency = [currency, gross, fee, gross - fee]
-        rows.writerow(["total", "total", "", count, "", "", *sums_of_currency, *[""] * 4])
+        rows.writerow(["total", "total", "", count, "", "", *sums_of_currency, *[""] * 5])
     text.detach()
     return seeded
 
@@ -105,7 +105,8 @@ def _row(
     kind = "refund" if is_refund else "charge"
     interchange, scheme_fee = fee // 2, fee // 10
     parts = (fee - interchange - scheme_fee, interchange, scheme_fee)
-    return [identity, kind, *ids, "", "order", currency, gross, fee, gross - fee, moment, *parts]
+    amounts = (currency, gross, fee, gross - fee)
+    return [identity, kind, *ids, "", "order", *amounts, moment, *parts, ""]
 
 
 def _add(sums: dict[str, list[int]], row: list[Any]) -> None:

@@ -172,7 +172,16 @@ def _line(row: Row) -> ReportLine:
         fee=parts.total,
         stated_fee_parts=parts,
         occurred_at=_moment_of(row["Creation Date"], row["TimeZone"]),
+        psp_payout_id=_batch_of(row),
     )
+
+
+def _batch_of(row: Row) -> str:
+    """The number of the batch, which one payout pays out."""
+    number = row.get("Batch Number", "")
+    if number:
+        _require_identifier(number)
+    return number
 
 
 def _operation_id_of(row: Row, kind: LineKind) -> str:

@@ -95,6 +95,7 @@ def checked_line(
     money: tuple[Money, Money, Money],
     occurred_at: datetime,
     kinds: Mapping[str, LineKind] = KINDS,
+    psp_payout_id: str = "",
 ) -> ReportLine:
     """A line of a report, its kind by `psp_type`; `money` is gross, fee and net.
 
@@ -124,6 +125,7 @@ def checked_line(
         gross=gross,
         fee=fee,
         occurred_at=occurred_at,
+        psp_payout_id=identifier(psp_payout_id) if psp_payout_id else "",
     )
 
 

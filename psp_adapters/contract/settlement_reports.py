@@ -97,6 +97,9 @@ class ReportLine:
     stated_fee_parts: FeeParts | None = None
     """The fee by component; None if the PSP states one amount. A sum other than the fee is the
     PSP's contradiction: the line is read, and becomes a case."""
+    psp_payout_id: str = ""
+    """The PSP's id of the payout, or the batch of one, that the line is in; the payout's own line
+    has it too. Empty if the PSP does not say."""
 
     @property
     def fee_parts(self) -> FeeParts:

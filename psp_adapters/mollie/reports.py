@@ -43,6 +43,8 @@ _KEYS: Final = (
     *("id", "category", "payment", "reference", "currency"),
     *("gross", "fee", "net", "created"),
 )
+_ADDED_KEYS: Final = ("settlement",)
+"""Behind them, in reports that were written since these are read."""
 _NAME: Final = re.compile(r"stl_[A-Za-z0-9]{1,96}")
 
 
@@ -99,7 +101,7 @@ def report_of(settlement: Json, lists: Mapping[str, Sequence[Json]], *, name: st
         rows.append(_costs_row(settlement, costs))
     if paid:
         rows.append(_payout_row(settlement, paid))
-    return report_rows.render(rows)
+    return report_rows.render([{**row, "settlement": name} for row in rows])
 
 
 def _row_of(view: Json, kind: LineKind) -> Json:
@@ -165,7 +167,7 @@ def read(file: ReportFile) -> Iterator[ReportLine]:
 
 def line_of(row: Json) -> ReportLine:
     """A row as a line; raises one of UNREADABLE."""
-    if tuple(row) != _KEYS:
+    if tuple(row) not in (_KEYS, _KEYS + _ADDED_KEYS):
         raise ValueError("neither a line nor a control row")
     currency = row["currency"]
     gross, fee, net = (Money(row[name], currency) for name in ("gross", "fee", "net"))
@@ -180,4 +182,5 @@ def line_of(row: Json) -> ReportLine:
         money=(gross, fee, net),
         occurred_at=datetime.fromtimestamp(row["created"], tz=UTC),
         kinds=_KINDS,
+        psp_payout_id=row.get("settlement", ""),
     )

@@ -167,6 +167,9 @@ def _line(row: Row, number: int) -> ReportLine:
         fee=AMOUNTS.from_psp(fee_minor, currency),
         stated_fee_parts=_fee_parts(row, number),
         occurred_at=_occurred_at(row, number),
+        psp_payout_id=_identifier(row, "payout_id", number, required=False)
+        if "payout_id" in row
+        else "",
     )
 
 

@@ -57,6 +57,8 @@ _LINE_KEYS: Final = (
     *("id", "category", "source", "intent", "reference"),
     *("currency", "gross", "fee", "net", "created"),
 )
+_ADDED_KEYS: Final = ("payout",)
+"""Behind them, in reports that were written since these are read."""
 _NAME: Final = re.compile(r"po_[A-Za-z0-9]{1,96}")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}Z?")
 
@@ -113,10 +115,10 @@ def report_of(payout: Json, transactions: Sequence[Json], *, name: str) -> bytes
     if sum(each["net"] for each in moved) != payout["amount"]:
         raise Contradiction("the transactions do not add up to the payout")
     ordered = sorted(transactions, key=lambda each: (each["created"], each["id"]))
-    return report_rows.render([_row_of(each) for each in ordered])
+    return report_rows.render([_row_of(each, name) for each in ordered])
 
 
-def _row_of(view: Json) -> Json:
+def _row_of(view: Json, payout: str) -> Json:
     source = view["source"] if isinstance(view["source"], dict) else {"id": view["source"]}
     category, intent = view["reporting_category"], source.get("payment_intent") or ""
     if isinstance(intent, dict):
@@ -132,6 +134,7 @@ def _row_of(view: Json) -> Json:
         "fee": view["fee"],
         "net": view["net"],
         "created": view["created"],
+        "payout": payout,
     }
 
 
@@ -144,7 +147,7 @@ def read(file: ReportFile) -> Iterator[ReportLine]:
 
 
 def _line(row: Json) -> ReportLine:
-    if tuple(row) != _LINE_KEYS:
+    if tuple(row) not in (_LINE_KEYS, _LINE_KEYS + _ADDED_KEYS):
         raise ValueError("neither a line nor a control row")
     currency = row["currency"]
     if currency.upper() not in CURRENCY_EXPONENTS or not currency.islower():
@@ -159,6 +162,7 @@ def _line(row: Json) -> ReportLine:
         money=(gross, fee, net),
         occurred_at=moment_of(row["created"]),
         kinds=_KINDS,
+        psp_payout_id=row.get("payout", ""),
     )
 
 
@@ -214,4 +218,5 @@ def _csv_line(row: dict[str, str]) -> ReportLine:
         money=(gross, fee, net),
         occurred_at=datetime.fromisoformat(row["created"].removesuffix("Z")).replace(tzinfo=UTC),
         kinds=_KINDS,
+        psp_payout_id=row.get("automatic_payout_id", ""),
     )

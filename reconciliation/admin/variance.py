@@ -1,4 +1,4 @@
-"""Amounts of matched settlement lines that are not the agreed ones."""
+"""Lines whose amounts are not the agreed ones, and payouts beside the sums of their lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from payments.admin.columns import minor_amount
 from payments.admin.filters import CurrencyFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from reconciliation.discrepancies import ADVICE, OF_MATCHED_LINES, Discrepancy
-from reconciliation.models import LineVariance
+from reconciliation.models import LineVariance, PayoutSum
 
 
 @admin.register(LineVariance)
@@ -46,3 +46,26 @@ class LineVarianceAdmin(ReadOnlyAdmin):
     @shown(description="what to do")
     def advice(self, row: LineVariance) -> str:
         return ADVICE[Discrepancy(row.discrepancy)]
+
+
+@admin.register(PayoutSum)
+class PayoutSumAdmin(ReadOnlyAdmin):
+    """What the PSP says to have paid out, and what the lines are together that it paid out."""
+
+    list_display = (
+        *("psp_payout_id", "psp_account", "line_count", "shown_lines", "shown_paid"),
+        *("shown_difference", "changed_at"),
+    )
+    list_select_related = ("psp_account",)
+    list_filter = (CurrencyFilter, ("psp_account", RelatedDropdownFilter))
+    ordering = ("-id",)
+    fieldsets = (
+        group(None, ("psp_payout_id", "psp_account"), ("changed_at", "judged_at")),
+        group("Sums", ("shown_lines", "line_count"), "shown_paid", "shown_difference"),
+    )
+    shown_lines = minor_amount("its lines", "lines_minor", zero=True)
+    shown_paid = minor_amount("paid out", "paid_minor", zero=True)
+
+    @shown(description="not explained")
+    def shown_difference(self, row: PayoutSum) -> str:
+        return display.in_one_line(str(row.difference)) if row.difference else display.NOTHING

@@ -9,6 +9,7 @@ from reconciliation.models.expectation import (
 from reconciliation.models.fetch import LookUpBudget, ReportFetch
 from reconciliation.models.folder import WatchedFile
 from reconciliation.models.line import SettlementLine, SettlementMatch
+from reconciliation.models.payout_sum import PayoutSum
 from reconciliation.models.report import ReportChunk, SettlementReport, StagedLine
 from reconciliation.models.variance import LineVariance
 
@@ -20,6 +21,7 @@ __all__ = [
     "BankStatementFile",
     "LineVariance",
     "LookUpBudget",
+    "PayoutSum",
     "ReportChunk",
     "ReportFetch",
     "SettlementLine",

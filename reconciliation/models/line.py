@@ -33,7 +33,7 @@ class SettlementLine(MachineModel):
         *("report_id", "psp_account_id", "number", "identity", "occurrence", "content_sha256"),
         *("psp_type", "psp_id", "psp_payment_id", "reference", "currency", "gross_minor"),
         *("fee_minor", "markup_minor", "interchange_minor", "scheme_fee_minor", "occurred_at"),
-        "stored_at",
+        *("psp_payout_id", "stored_at"),
     )
 
     report = models.ForeignKey(
@@ -66,6 +66,8 @@ class SettlementLine(MachineModel):
     interchange_minor = models.BigIntegerField(db_default=0)
     scheme_fee_minor = models.BigIntegerField(db_default=0)
     occurred_at = models.DateTimeField()
+    psp_payout_id = models.CharField(max_length=128, blank=True, db_default="")
+    """The PSP's id of the payout that the line is in; empty if it does not say."""
 
     status = StatusField(max_length=16, default=S.OPEN)
     attempts = models.PositiveIntegerField(default=0)
@@ -160,6 +162,12 @@ class SettlementLine(MachineModel):
             ),
             models.Index(
                 "psp_account",
+                "psp_payout_id",
+                name="line_in_payout",
+                condition=~models.Q(psp_payout_id=""),
+            ),
+            models.Index(
+                "psp_account",
                 "psp_payment_id",
                 name="line_of_payment",
                 condition=~models.Q(psp_payment_id=""),
@@ -204,6 +212,7 @@ class SettlementLine(MachineModel):
             fee=self.fee,
             stated_fee_parts=self.fee_parts,
             occurred_at=self.occurred_at,
+            psp_payout_id=self.psp_payout_id,
         )
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.MATCHED), target=S.MATCHED)

@@ -168,6 +168,7 @@ class StagedLine(models.Model):
     interchange_minor = models.BigIntegerField(db_default=0)
     scheme_fee_minor = models.BigIntegerField(db_default=0)
     occurred_at = models.DateTimeField()
+    psp_payout_id = models.CharField(max_length=128, blank=True, db_default="")
 
     class Meta:
         db_table = "reconciliation_staged_line"

@@ -60,7 +60,8 @@ IDS: Final = _columns(
     "StagedLine.identity,psp_id,psp_payment_id WatchedFile.name "
     "SettlementReport.name ReportFetch.name SetupAttempt.psp_id,token,network_transaction_id "
     "PaymentMethod.network_transaction_id Operation.network_transaction_id "
-    "Operation.network_charge_id "
+    "Operation.network_charge_id SettlementLine.psp_payout_id StagedLine.psp_payout_id "
+    "PayoutSum.psp_payout_id "
     "SetupIntent.next_action_url Mandate.psp_reference BankLine.bank_reference,end_to_end_id "
     "BankLine.named_by BankStatementFile.name BankAccount.number"
 )
@@ -109,7 +110,8 @@ OURS: Final = _columns(
     "SettlementLine.status,discrepancy ConfigurationChange.subject,verb,changes "
     "BankAccount.currency,psp_accounts BankStatementFile.format,body_sha256,imported_by "
     "BankStatement.identities,content_sha256 BankLine.identity,currency,status,discrepancy "
-    "StagedLine.content_sha256,kind,currency LineVariance.discrepancy,component,currency"
+    "StagedLine.content_sha256,kind,currency LineVariance.discrepancy,component,currency "
+    "PayoutSum.currency"
 )
 """Made by the platform or its operators' commands."""
 

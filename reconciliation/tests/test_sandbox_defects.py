@@ -61,6 +61,13 @@ def fee_is_not_agreed(settling: Settling, _: Any) -> None:
     assert {line.status for line in settling.lines()} == {LineStatus.MATCHED}
 
 
+def payout_does_not_add_up(settling: Settling, _: Any) -> None:
+    pay(settling, 9_000, 5_000)
+    settling.shop.psp.spoil_report(settling.api_key, "missing_line")
+    settling.close(pay_out=True)
+    settling.take_in()
+
+
 def agree_on(settling: Settling, *costs: dict[str, Any]) -> None:
     """What charges cost at the shop's account, by its terms."""
     settling.shop.account.costs = list(costs)
@@ -157,6 +164,7 @@ FOUND: Final[dict[D, Play]] = {
     D.MALFORMED_LINE: report_with("wrong_sign"),
     D.PSP_UNANSWERED: psp_does_not_answer,
     D.FEE_VARIANCE: fee_is_not_agreed,
+    D.BATCH_SUM_MISMATCH: payout_does_not_add_up,
     D.MISSING_AT_PSP: line_is_missing,
     D.LATE_SETTLEMENT: line_comes_late,
     D.BALANCE_DRIFT: balance_differs,

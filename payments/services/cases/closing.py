@@ -29,6 +29,7 @@ class ClosingRule(TextChoices):
     BANK_LINE_MATCHED = "bank_line_matched", "A bank line that was given up is a payout after all."
     PAYOUT_ON_BANK = "payout_on_bank", "A payout came to the bank, or back before it got there."
     BALANCE_AGREES = "balance_agrees", "The balance that the PSP states is that of our books again."
+    PAYOUT_ADDS_UP = "payout_adds_up", "The lines of a payout add up to it by now."
     STATEMENT_CAME = "statement_came", "A bank statement that was missing is here."
 
 

@@ -39,6 +39,7 @@ from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import (
     LineVariance,
     MissingSettlement,
+    PayoutSum,
     SettlementLine,
     SettlementReport,
     StagedLine,
@@ -222,6 +223,12 @@ def settle(shop: Shop) -> None:
         agreed_minor=100,
         stated_minor=120,
         found_at=report.received_at,
+    )
+    PayoutSum.objects.create(
+        psp_account=report.psp_account,
+        psp_payout_id="po_1",
+        currency=said.currency,
+        changed_at=report.received_at,
     )
     WatchedFile.objects.create(
         psp_account=report.psp_account,

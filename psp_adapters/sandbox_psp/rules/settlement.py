@@ -24,7 +24,7 @@ from psp_adapters.sandbox_psp.state.truth import Truth
 COLUMNS: Final = (
     *("line", "type", "payment_id", "id", "reference", "order_id", "currency"),
     *("gross_minor", "fee_minor", "net_minor", "occurred_at"),
-    *("markup_minor", "interchange_minor", "scheme_fee_minor"),
+    *("markup_minor", "interchange_minor", "scheme_fee_minor", "payout_id"),
 )
 _TOTAL: Final = "total"
 # Clients choose references and order ids freely; in the file they must not break a line.
@@ -53,19 +53,45 @@ class Settlement:
             self._close(before_ms=period_end_ms, at_ms=period_end_ms, late_lines=late_lines)
 
     def close_all(
-        self, now_ms: int, period_seconds: float, *, late_lines: float = 0.0
+        self,
+        now_ms: int,
+        period_seconds: float,
+        *,
+        late_lines: float = 0.0,
+        pay_out: bool = False,
     ) -> list[Report]:
-        """Close the periods that are over, then everything since. Returns the new reports."""
+        """Close the periods that are over, then everything since. Returns the new reports.
+
+        With `pay_out` the newest report of each account contains a payout of all that is in it, by
+        currency.
+        """
         reports = self._truth.batches.reports
         before = {account_id: len(made) for account_id, made in reports.items()}
         self.close_periods(now_ms, period_seconds, late_lines=late_lines)
         if self._first_open_ms() is not None:
             self._close(before_ms=None, at_ms=now_ms, late_lines=late_lines)
+        if pay_out:
+            for account_id, made in reports.items():
+                if len(made) > before.get(account_id, 0):
+                    self._pay_out_report(made[-1], now_ms)
         return [
             report
             for account_id, made in reports.items()
             for report in made[before.get(account_id, 0) :]
         ]
+
+    def _pay_out_report(self, report: Report, now_ms: int) -> None:
+        for currency, balance_minor in sorted(_balances(report).items()):
+            if balance_minor > 0:
+                self.move(
+                    report.account_id,
+                    type_="payout",
+                    currency=currency,
+                    gross_minor=-balance_minor,
+                    fee_minor=0,
+                    now_ms=now_ms,
+                    report=report.name,
+                )
 
     def closed_since(self, account_id: str, since_ms: int) -> list[Report]:
         """The account's reports closed at that time or later, oldest first."""
@@ -96,8 +122,10 @@ class Settlement:
         gross_minor: int,
         fee_minor: int,
         now_ms: int,
+        report: str = "",
     ) -> Movement:
-        """Change an account's balance, for no payment; the next report says so."""
+        """Change an account's balance, for no payment; the next report says so, or the newest one
+        that is named and that no request has seen."""
         self._truth.record(
             {
                 "t": "movement",
@@ -107,6 +135,7 @@ class Settlement:
                 "gross": gross_minor,
                 "fee": fee_minor,
                 "at": now_ms,
+                "report": report,
             }
         )
         return self._truth.movements[-1]
@@ -116,8 +145,8 @@ class Settlement:
         reports = self._truth.batches.reports.get(account_id, [])
         balances: defaultdict[str, int] = defaultdict(int)
         for report in reports:
-            for currency, gross_minor, fee_minor, _ in _rows(report):
-                balances[currency] += gross_minor - fee_minor
+            for currency, balance_minor in _balances(report).items():
+                balances[currency] += balance_minor
         for movement in self._truth.movements[self._truth.batches.movements_until :]:
             if movement.account_id == account_id:
                 balances[movement.currency] += movement.net_minor
@@ -154,8 +183,8 @@ class Settlement:
             ),
         )
         for report in (*batches.reports.get(account_id, []), unreported):
-            for currency, gross_minor, fee_minor, _ in _rows(report):
-                totals[currency] += gross_minor - fee_minor
+            for currency, balance_minor in _balances(report).items():
+                totals[currency] += balance_minor
         return dict(sorted(totals.items()))
 
     def _first_open_ms(self) -> int | None:
@@ -246,6 +275,14 @@ def contradicted_csv(body: bytes) -> bytes:
     return text.getvalue().encode()
 
 
+def _balances(report: Report) -> dict[str, int]:
+    """By how much a report changes what we owe the account, by currency."""
+    balances: defaultdict[str, int] = defaultdict(int)
+    for currency, gross_minor, fee_minor, _ in _rows(report):
+        balances[currency] += gross_minor - fee_minor
+    return balances
+
+
 def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
     """Currency, gross, fee and the whole row of each line: payments first, then the account."""
     for effect in report.effects:
@@ -268,12 +305,15 @@ def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
             fee_minor - effect.interchange_minor - effect.scheme_fee_minor,
             effect.interchange_minor,
             effect.scheme_fee_minor,
+            report.payouts.get(payment.currency, ""),
         )
         yield payment.currency, gross_minor, fee_minor, row
     for movement in report.movements:
         amounts = (movement.gross_minor, movement.fee_minor, movement.net_minor)
         names = (f"slm_{movement.seq}", movement.type, "", movement.id, "", "", movement.currency)
-        row = (*names, *amounts, iso(movement.at_ms), movement.fee_minor, 0, 0)
+        parts = (movement.fee_minor, 0, 0)
+        payout_id = report.payouts.get(movement.currency, "")
+        row = (*names, *amounts, iso(movement.at_ms), *parts, payout_id)
         yield movement.currency, movement.gross_minor, movement.fee_minor, row
 
 

@@ -64,7 +64,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
         case ("POST", address) if address.startswith("disputes/"):
             answer = move_dispute(simulator, address, read_object(request.body))
         case ("POST", "settlement"):
-            answer = [_made(report) for report in _close_settlement(simulator)]
+            body = read_object(request.body) if request.body else {}
+            answer = [_made(report) for report in _close_settlement(simulator, body)]
         case ("GET", "movements"):
             answer = [movement_view(each) for each in simulator.truth.movements]
         case ("POST", address) if address in OF_ACCOUNTS:
@@ -113,11 +114,17 @@ def _set_processing_fee(simulator: Simulator, body: dict[str, Any]) -> dict[str,
     return asdict(simulator.truth.processing_fee)
 
 
-def _close_settlement(simulator: Simulator) -> list[Report]:
+def _close_settlement(simulator: Simulator, body: dict[str, Any]) -> list[Report]:
+    pay_out = body.get("pay_out", False)
+    if not set(body) <= {"pay_out"} or type(pay_out) is not bool:
+        raise invalid("a settlement has pay_out, true or false, or nothing")
     now_ms = simulator.settle()
     behavior = simulator.behavior
     return simulator.rules.settlement.close_all(
-        now_ms, behavior.settlement_period_seconds, late_lines=behavior.late_lines
+        now_ms,
+        behavior.settlement_period_seconds,
+        late_lines=behavior.late_lines,
+        pay_out=pay_out,
     )
 
 

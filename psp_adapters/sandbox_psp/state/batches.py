@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from psp_adapters.sandbox_psp.state.movements import Movement
@@ -50,6 +51,9 @@ class Report:
     def name(self) -> str:
         return f"settlement_{self.number}.csv"
 
+    payouts: Mapping[str, str] = field(default_factory=dict)
+    """By currency, the payout that the report contains, of all its lines."""
+
     @property
     def line_count(self) -> int:
         return len(self.effects) + len(self.movements)
@@ -81,6 +85,20 @@ class Batches:
         for place, report in enumerate(reports):
             if report.name == record["report"]:
                 reports[place] = replace(report, defects=_added(report.defects, defect))
+
+    def add_payout(self, report_name: str, movement: Movement) -> None:
+        """Add a payout of all its lines to a report that was closed just now."""
+        reports = self.reports[movement.account_id]
+        report = reports.pop()
+        assert report.name == report_name, "it is the newest"
+        reports.append(
+            replace(
+                report,
+                movements=(*report.movements, movement),
+                payouts={**report.payouts, movement.currency: movement.id},
+            )
+        )
+        self.movements_until += 1
 
     def apply(
         self, record: dict[str, Any], effects: list[Effect], movements: list[Movement]

@@ -120,7 +120,10 @@ class Truth:
             case "report_defect":
                 self.batches.add_defect(record)
             case "movement":
-                self.movements.append(movement_of(record, seq=len(self.movements) + 1))
+                movement = movement_of(record, seq=len(self.movements) + 1)
+                self.movements.append(movement)
+                if record.get("report"):
+                    self.batches.add_payout(record["report"], movement)
             case "fence":
                 self.account(record["account"]).fenced.add(record["reference"])
             case "field_origin":

@@ -79,6 +79,7 @@ def test_a_sale_names_its_payment_and_its_fee_by_component() -> None:
         "op_charge",
     )
     assert (line.gross, line.fee, line.net) == tuple(Money(m, "EUR") for m in (1000, 30, 970))
+    assert line.psp_payout_id == "7"
     parts = line.fee_parts
     said = (parts.markup, parts.interchange, parts.scheme_fee)
     assert said == (Money(15, "EUR"), Money(10, "EUR"), Money(5, "EUR"))

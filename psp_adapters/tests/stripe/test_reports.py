@@ -243,6 +243,7 @@ def test_the_itemized_file_is_read_by_its_columns_in_major_units(adapter: Stripe
     ]
     assert [line.reference for line in lines] == ["op_1", "", "op_2", "op_3", "", "", ""]
     assert lines[4].net == Money(-2500, "USD")
+    assert {line.psp_payout_id for line in lines} == {"po_1"}
     assert lines[0].occurred_at == datetime(2026, 1, 1, tzinfo=UTC)
 
 

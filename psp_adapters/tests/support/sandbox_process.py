@@ -137,9 +137,12 @@ class SandboxProcess:
         """Move the simulator's clock forward."""
         self.control("POST", "advance", {"seconds": seconds})
 
-    def close_settlement(self) -> list[dict[str, Any]]:
-        """Close settlement reports of what happened so far: `account`, `name`, `lines` of each."""
-        made: list[dict[str, Any]] = self.control("POST", "settlement")
+    def close_settlement(self, *, pay_out: bool = False) -> list[dict[str, Any]]:
+        """Close settlement reports of what happened so far: `account`, `name`, `lines` of each.
+
+        With `pay_out` each contains a payout of all its lines.
+        """
+        made: list[dict[str, Any]] = self.control("POST", "settlement", {"pay_out": pay_out})
         return made
 
     def move_money(self, api_key: str, type_: str, gross_minor: int, *, fee_minor: int = 0) -> None:

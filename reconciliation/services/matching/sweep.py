@@ -48,6 +48,7 @@ from reconciliation.services.matching.look_up_ceiling import (
     within_ceiling,
 )
 from reconciliation.services.matching.operation_lines import match_operation_line
+from reconciliation.services.matching.payout_sums import add_up_payouts
 from reconciliation.services.matching.recorded_operations import (
     balance_of,
     known_lines,
@@ -135,6 +136,7 @@ def match_due_lines(*, limit: int = SWEEP_LIMIT) -> int:
         end_some=_end_without_psp,
     )
     tell_variances()
+    add_up_payouts()
     return taken
 
 

@@ -36,7 +36,7 @@ def numbered(lines: Iterator[ReportLine], *, after: int = 0) -> Iterator[Numbere
 
 
 def _flaw_of(line: ReportLine) -> str:
-    ids = (line.identity, line.psp_id, line.psp_payment_id)
+    ids = (line.identity, line.psp_id, line.psp_payment_id, line.psp_payout_id)
     if any(len(each) > _ID_LENGTH_MAX for each in ids):
         return f"has an id of more than {_ID_LENGTH_MAX} characters"
     if not all(each.isprintable() for each in (*ids, line.psp_type, line.reference)):
@@ -53,8 +53,8 @@ def _flaw_of(line: ReportLine) -> str:
 def _content_of(line: ReportLine) -> str:
     """A hash of what the PSP wrote. `kind` is not part of it: the adapter may learn it later.
 
-    Nor are the components of the fee. A line without an id is known by this hash, also to versions
-    that read no components.
+    Nor are the components of the fee, and the payout: a line without an id is known by this hash,
+    also to versions that do not read these.
     """
     parts = (
         line.psp_type,

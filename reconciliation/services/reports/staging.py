@@ -25,6 +25,7 @@ _COLUMNS: Final = (
     *("report_id", "number", "identity", "content_sha256", "kind", "psp_type", "psp_id"),
     *("psp_payment_id", "reference", "currency", "gross_minor", "fee_minor"),
     *("markup_minor", "interchange_minor", "scheme_fee_minor", "occurred_at"),
+    "psp_payout_id",
 )
 _COPY: Final = f"COPY {_TABLE} ({', '.join(_COLUMNS)}) FROM STDIN"
 _REMOVED_AT_ONCE: Final = 20_000
@@ -119,4 +120,5 @@ def _values(report_id: UUID, numbered: NumberedLine) -> tuple[Any, ...]:
         parts.interchange.minor,
         parts.scheme_fee.minor,
         line.occurred_at,
+        line.psp_payout_id,
     )

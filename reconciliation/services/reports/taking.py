@@ -16,7 +16,7 @@ from payments.clock import now_utc
 from payments.services.cases.opening import case_about_account, open_case
 from payments.states import CaseKind
 from reconciliation.discrepancies import Discrepancy
-from reconciliation.models import SettlementLine, SettlementReport, StagedLine
+from reconciliation.models import PayoutSum, SettlementLine, SettlementReport, StagedLine
 from reconciliation.services.reports.archive import name_of_report
 from reconciliation.states import LineStatus, ReportStatus
 
@@ -26,7 +26,7 @@ _STAGED: Final = table_of(StagedLine)
 _SAME: Final = (
     *("report_id", "number", "content_sha256", "kind", "psp_type", "psp_id", "psp_payment_id"),
     *("reference", "currency", "gross_minor", "fee_minor", "markup_minor", "interchange_minor"),
-    *("scheme_fee_minor", "occurred_at"),
+    *("scheme_fee_minor", "occurred_at", "psp_payout_id"),
 )
 _PART: Final = "s.report_id = %(report)s AND s.number > %(after)s AND s.number <= %(to)s"
 _OCCURRENCE: Final = (
@@ -48,6 +48,14 @@ _TAKE: Final = (
     "ON e.content_sha256 = s.content_sha256 AND s.identity = '' "
     f"WHERE {_PART} ORDER BY s.number "
     "ON CONFLICT (psp_account_id, identity, occurrence) DO NOTHING RETURNING number"
+)
+# Payouts that have more lines now are added up again.
+_MARK_PAYOUTS: Final = (
+    f"INSERT INTO {table_of(PayoutSum)} (psp_account_id, psp_payout_id, currency, changed_at) "
+    f"SELECT DISTINCT %(account)s::uuid, s.psp_payout_id, s.currency, %(now)s::timestamptz "
+    f"FROM {_STAGED} s WHERE {_PART} AND s.psp_payout_id <> '' ORDER BY 2, 3 "
+    "ON CONFLICT (psp_account_id, psp_payout_id, currency) "
+    "DO UPDATE SET changed_at = excluded.changed_at, judged_at = NULL"
 )
 _COUNT: Final = f"SELECT count(*) FROM {_STAGED} s WHERE {_PART}"
 _CHANGED: Final = (
@@ -85,6 +93,8 @@ def take_lines(report: SettlementReport) -> bool:
         if staged != to - row.lines_taken:
             raise LinesMissing(f"{staged} lines are staged after line {row.lines_taken}, to {to}")
         new = len(execute(_TAKE, part))
+        if new:
+            execute(_MARK_PAYOUTS, part)
         if new < staged:
             _open_case_of_changed(report, part)
         row.lines_taken = to

@@ -44,9 +44,9 @@ class Settling:
         self.desk.open()
         return intent_id
 
-    def close(self) -> str:
-        """The PSP closes the shop's report; its name."""
-        made = self.shop.psp.close_settlement()
+    def close(self, *, pay_out: bool = False) -> str:
+        """The PSP closes the shop's report, perhaps with a payout of all its lines; its name."""
+        made = self.shop.psp.close_settlement(pay_out=pay_out)
         names = [each["name"] for each in made if each["account"] == self._account_at_the_psp]
         return str(names[-1])
 
