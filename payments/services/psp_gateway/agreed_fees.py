@@ -36,4 +36,4 @@ def agreed_fees(
 
 def _fee_of(cost: Mapping[str, Any], amount: Money) -> Fraction:
     share = Fraction(cost.get("basis_points", 0), _BASIS_POINTS)
-    return cost.get("fixed_minor", 0) + share * amount.minor
+    return Fraction(cost.get("fixed_minor", 0)) + share * amount.minor
