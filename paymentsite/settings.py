@@ -39,6 +39,8 @@
 | WEBHOOK_DISABLE_AFTER_DAYS | an endpoint that failed for so long is disabled, default 5 |
 | WEBHOOK_DELIVERIES_KEPT_DAYS | deliveries and their attempts are deleted after, default 30 |
 | REPORTS_FOLDER | settlement reports in `<account code>/` are imported from here, default none |
+| EXPORTS_FOLDER | exports of each day and month are written here, default none |
+| EXPORTS_DAILY, EXPORTS_MONTHLY | names of these exports, between commas; `none`: no export |
 | LOG_LEVEL | default INFO; with WARNING no request is logged that is answered below 500 |
 
 The launcher (`make demo`, `make serve`) also reads these; without them it takes a free port.
@@ -270,6 +272,17 @@ SANDBOX_PSP_CREDENTIALS: dict[str, str] = {
 }
 # Watched for settlement reports, one folder for each PSP account (docs/settlement.md).
 REPORTS_FOLDER = os.environ.get("REPORTS_FOLDER", "").strip()
+# Where the exports of days and months that are over are written (docs/exports.md).
+EXPORTS_FOLDER = os.environ.get("EXPORTS_FOLDER", "").strip()
+EXPORTS_DAILY = environment.names(
+    "EXPORTS_DAILY",
+    "journal_by_posting,trial_balance,merchant_balances,open_items,balance_transactions,payments,"
+    "refunds,disputes,settlement_by_payout,fee_variance,adjustments,unmatched",
+)
+EXPORTS_MONTHLY = environment.names(
+    "EXPORTS_MONTHLY",
+    "journal,trial_balance,account_statement,merchant_balances,settlement_by_payout,fee_variance",
+)
 # Of a settlement report that finance imports in the console: some 100,000 lines, whose preview
 # answers within the time of a request.
 REPORT_UPLOAD_BYTES_MAX = 16 * 1024 * 1024

@@ -133,6 +133,13 @@ SWEEPS: Final = (
         why="what bank statements show of payouts, and payouts that reached no bank in time",
     ),
     Sweep(
+        name="write-due-exports",
+        task="reconciliation.tasks.write_due_exports",
+        every_seconds=300,
+        lease_seconds=_LEASE_SECONDS,
+        why="writes the exports of days and months that are over into EXPORTS_FOLDER",
+    ),
+    Sweep(
         name="act-on-due-deadlines",
         task="payments.tasks.act_on_due_deadlines",
         every_seconds=5,

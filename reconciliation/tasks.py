@@ -6,6 +6,7 @@ from celery import shared_task
 
 from reconciliation.services.bank_statements import sweep as bank_sweep
 from reconciliation.services.expectations import balance_drift, watching
+from reconciliation.services.exports import scheduled
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import fetching, reading, watched_folder
 from reconciliation.services.run_report import reported
@@ -51,3 +52,9 @@ def watch_balances() -> str:
 def match_bank_lines() -> str:
     """Match the lines of bank statements that are due, and look for missing payouts."""
     return reported(bank_sweep.match_due_bank_lines)
+
+
+@shared_task
+def write_due_exports() -> int:
+    """Write the exports of days and months that are over."""
+    return scheduled.write_due_exports()

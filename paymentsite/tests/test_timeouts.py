@@ -36,6 +36,7 @@ from paymentsite.sweeps import BY_NAME, SWEEPS, Queue
 from psp_adapters import http
 from reconciliation.services.bank_statements import sweep as bank_sweep
 from reconciliation.services.expectations import balance_drift, watching
+from reconciliation.services.exports import scheduled
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.reports import fetching, reading, watched_folder
 
@@ -134,6 +135,9 @@ HELD = {
         balance_drift.SWEEP_SECONDS, STATEMENT_SECONDS + LOOK_UP_SECONDS
     ),
     "match-bank-lines": Held(bank_sweep.SWEEP_SECONDS, STATEMENT_SECONDS),
+    "write-due-exports": Held(  # one file, the end of its transaction, and its way onto the disk
+        scheduled.SWEEP_SECONDS, scheduled.FILE_SECONDS + 2 * ONE_MORE_SECOND
+    ),
     "act-on-due-deadlines": Held(  # a look-up, or a void
         action_sweep.SWEEP_SECONDS, max(LOOK_UP_SECONDS, CALL_SECONDS)
     ),

@@ -16,7 +16,12 @@ from payments.models import PspAccount
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.registry import BadCredentials
-from reconciliation.models import MissingSettlement, SettlementWatch, StatedBalance
+from reconciliation.models import (
+    MissingSettlement,
+    ScheduledExport,
+    SettlementWatch,
+    StatedBalance,
+)
 from reconciliation.services.expectations.remainder import remainders_of
 
 
@@ -70,6 +75,18 @@ class StatedBalanceAdmin(ReadOnlyAdmin):
     @shown(description="not explained")
     def shown_drift(self, row: StatedBalance) -> str:
         return display.NOTHING if row.drift is None else display.in_one_line(str(row.drift))
+
+
+@admin.register(ScheduledExport)
+class ScheduledExportAdmin(ReadOnlyAdmin):
+    """Exports of days and months: which are written, and which fail."""
+
+    list_display = ("export", "period", "written_at", "row_count", "next_attempt_at", "last_error")
+    fieldsets = (
+        group(None, ("export", "first_day", "last_day"), ("written_at", "file")),
+        group("File", ("row_count", "file_sha256")),
+        group("Attempts", ("attempts", "failing_since", "next_attempt_at"), "last_error"),
+    )
 
 
 def remainder_of_account(account: PspAccount, asks: bool) -> Section:

@@ -6,6 +6,7 @@ from reconciliation.models.expectation import (
     SettlementWatch,
     StatedBalance,
 )
+from reconciliation.models.export import ScheduledExport
 from reconciliation.models.fetch import LookUpBudget, ReportFetch
 from reconciliation.models.folder import WatchedFile
 from reconciliation.models.line import SettlementLine, SettlementMatch
@@ -24,6 +25,7 @@ __all__ = [
     "PayoutSum",
     "ReportChunk",
     "ReportFetch",
+    "ScheduledExport",
     "SettlementLine",
     "SettlementMatch",
     "SettlementReport",

@@ -19,6 +19,7 @@ from payments.models import PspAccount
 from payments.services.psp_gateway.credentials import connect
 from paymentsite.management.commands.migrate import columns_by_table, fault_of_version, granted
 from psp_adapters.registry import BadCredentials, UnknownPsp
+from reconciliation.services.exports.scheduled import exports_of
 
 _SECRET_LENGTH_LEAST: Final = 50
 _PUBLISHED: Final = ("development-only-key", "django-insecure-")
@@ -79,8 +80,16 @@ def _of_settings() -> Iterator[str]:
     address = urlsplit(settings.PUBLIC_BASE_URL)
     if address.scheme != "https" or "*" in (address.hostname or ""):
         yield "PUBLIC_BASE_URL is not the https address that merchants and customers use"
+    yield from _of_exports()
     if not settings.METRICS_TOKEN:
         yield "METRICS_TOKEN is not set: without it /metrics answers 404 in production"
+
+
+def _of_exports() -> Iterator[str]:
+    try:
+        exports_of((*settings.EXPORTS_DAILY, *settings.EXPORTS_MONTHLY))
+    except ValueError as error:
+        yield f"EXPORTS_DAILY or EXPORTS_MONTHLY is wrong: {error}"
 
 
 def _of_redis() -> Iterator[str]:

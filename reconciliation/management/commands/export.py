@@ -20,6 +20,7 @@ from reconciliation.services.exports.files import (
     write_file,
 )
 from reconciliation.services.exports.registry import EXPORTS, chosen_by, export_named
+from reconciliation.services.exports.scheduled import write_all_due_exports
 from reconciliation.services.exports.writing import Manifest, write_export
 
 _STDOUT: Final = "-"
@@ -30,12 +31,12 @@ class Command(BaseCommand):
     help = (
         "Write an export as CSV, and beside it a manifest with control totals and SHA-256. `list` "
         "shows all exports, `all` writes each one into a folder, `check FILE` adds a file up again "
-        "and compares it with its manifest."
+        "and compares it with its manifest, `scheduled` writes now what the sweep would write."
     )
     requires_system_checks = ()  # A third of the time until it runs; a deployment checks once.
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="an export, or: list, all, check")
+        parser.add_argument("name", help="an export, or: list, all, check, scheduled")
         parser.add_argument("file", nargs="?", default="", help="of `check`: the file")
         parser.add_argument("--on", type=utc_day, help="the day (UTC), such as 2026-11-27")
         parser.add_argument("--from", dest="first", type=utc_day, help="the first day")
@@ -60,6 +61,9 @@ class Command(BaseCommand):
                 self.stdout.write(f"{export.name.ljust(22)}{export.period}: {export.what}")
         elif name == "check":
             self._check(Path(given["file"]))
+        elif name == "scheduled":
+            for row in write_all_due_exports():
+                self.stdout.write(f"{row.file}: {row.row_count} rows")
         elif name == "all":
             self._write_all(given)
         else:
