@@ -40,6 +40,7 @@ from reconciliation.models import (
     LineVariance,
     MissingSettlement,
     PayoutSum,
+    ScheduledExport,
     SettlementLine,
     SettlementReport,
     StagedLine,
@@ -229,6 +230,12 @@ def settle(shop: Shop) -> None:
         psp_payout_id="po_1",
         currency=said.currency,
         changed_at=report.received_at,
+    )
+    ScheduledExport.objects.get_or_create(
+        export="journal",
+        first_day=report.received_at.date(),
+        last_day=report.received_at.date(),
+        defaults={"planned_at": report.received_at, "next_attempt_at": report.received_at},
     )
     WatchedFile.objects.create(
         psp_account=report.psp_account,

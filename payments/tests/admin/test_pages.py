@@ -234,6 +234,7 @@ NOT_GROWING = {
     "UnnumberedEvent",
     "CardVelocity",
     "SweepRun",
+    "ScheduledExport",
     "RoutingRule",
     "RoutingDecision",
     "ConfigurationChange",

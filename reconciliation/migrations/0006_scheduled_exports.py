@@ -6,7 +6,7 @@ from ledger.database.guards import permanent_columns
 
 
 class Migration(migrations.Migration):
-    dependencies = [("reconciliation", "0003_fee_components")]
+    dependencies = [("reconciliation", "0005_payout_sums")]
 
     operations = [
         migrations.CreateModel(
