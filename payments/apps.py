@@ -7,3 +7,11 @@ class PaymentsConfig(AppConfig):
     name = "payments"
     verbose_name = "Payments"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let commands of payments wait for a second person's approval."""
+        from payments.models import ApprovalCommand
+        from payments.services.approvals.requests import register
+        from payments.services.commands.approved import refunds
+
+        register(ApprovalCommand.REFUND_PAYMENT, refunds.REFUND)

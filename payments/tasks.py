@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from payments.services.approvals import decisions
 from payments.services.automatic_actions import (
     expired_sessions,
     late_success_reversals,
@@ -49,6 +50,12 @@ def act_on_due_deadlines() -> int:
 def expire_due_sessions() -> int:
     """Expire checkout sessions whose time is over."""
     return expired_sessions.expire_due_sessions()
+
+
+@shared_task
+def expire_due_approvals() -> int:
+    """End requests for approval that were not decided in time."""
+    return decisions.expire_due_approvals()
 
 
 @shared_task

@@ -26,6 +26,7 @@
 | PROMETHEUS_MULTIPROC_DIR | folder where the processes of this machine combine their metrics |
 | HEARTBEAT_SECONDS | interval of the heartbeat of each queue, default 10 |
 | UNKNOWN_CASE_AFTER_HOURS | an operation unknown for so long gets a case, default 24 |
+| APPROVALS_EXPIRE_AFTER_DAYS | a request for approval waits so long, default 7 |
 | CARRY_OUT_WITHIN_HOURS | what never reached the PSP is sent again for so long, default 24 |
 | ABANDONED_INTENTS_CANCELED_AFTER_HOURS | unpaid intents: default 720; 0: never |
 | ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS | unanswered challenges: default 24 |
@@ -313,6 +314,8 @@ PSP_BREAKERS = environment.choice("PSP_BREAKERS", ("on", "off")) == "on"
 # An operation that is unknown for so long gets a case for an operator; recovery goes on hourly.
 UNKNOWN_CASE_AFTER_HOURS = environment.integer("UNKNOWN_CASE_AFTER_HOURS", 24, least=1)
 CARRY_OUT_WITHIN_HOURS = environment.integer("CARRY_OUT_WITHIN_HOURS", 24, least=1)
+# What a request for approval has reserved is released then.
+APPROVALS_EXPIRE_AFTER_DAYS = environment.integer("APPROVALS_EXPIRE_AFTER_DAYS", 7, least=1)
 # Nothing is authorized yet, and a customer may follow a payment link weeks later. 0: never.
 ABANDONED_INTENTS_CANCELED_AFTER_HOURS = environment.integer(
     "ABANDONED_INTENTS_CANCELED_AFTER_HOURS", 30 * 24, least=0

@@ -152,6 +152,12 @@ SWEEPS: Final = (
         why="checkout sessions whose time is over: their payments are canceled",
     ),
     Sweep(
+        name="expire-approvals",
+        task="payments.tasks.expire_due_approvals",
+        every_seconds=60,
+        why="requests for approval that were not decided in time: what they reserved is released",
+    ),
+    Sweep(
         name=HEARTBEATS[Queue.MONEY],
         task="paymentsite.celery.heartbeat_money",
         every_seconds=None,

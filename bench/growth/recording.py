@@ -57,6 +57,8 @@ LEFT_OUT: Final[dict[str, str]] = {
     "payments_routing_decision": "the same",
     "payments_configuration_change": "lives need no change of the configuration",
     "payments_case": "no life leaves one open, nor are there any",
+    "payments_approval": "no life has a refund over its limit",
+    "payments_approval_limit": "the same",
     "payments_dispatch": "every event has been fanned out",
     "payments_unnumbered_event": "every event has its number on the stream",
     "payments_stream_entry": "consumed by every group, and deleted",

@@ -62,6 +62,7 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("psp_wait_ms", "late_success_policy"),
             ("void_uncaptured_after_hours", "warn_before_expiry_hours"),
             ("dispute_loss_policy", "disputed_refund_policy"),
+            "refund_approval_limits",
         ),
     )
 

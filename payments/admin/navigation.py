@@ -26,6 +26,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Disputes", "payments", "gavel", "dispute"),
             _item("Dispute responses", "payments", "outgoing_mail", "disputeresponse"),
             _item("Cases", "payments", "assignment_late", "case"),
+            _item("Approvals", "payments", "approval", "approval"),
             _item("Deadlines", "payments", "timer", "deadline"),
         ),
         _group(
@@ -81,6 +82,7 @@ def _access() -> dict[str, Any]:
         _item("Changes", "payments", "manage_history", "configurationchange"),
         _item("Staff", "auth", "badge", "user"),
         _item("Roles", "auth", "groups", "group"),
+        _item("Limits of approval", "payments", "price_check", "approvallimit"),
     )
 
 

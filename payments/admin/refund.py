@@ -49,13 +49,14 @@ class RefundAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("public_id", "shown_status"),
             ("shown_amount", "merchant"),
             ("intent", "charge"),
-            ("operation", "mode"),
-            ("created_at", "updated_at"),
+            ("operation", "approval"),
+            ("mode", "created_at", "updated_at"),
         ),
         group("Reason", ("reason", "failure_reason"), "description", "shown_metadata"),
     )
 
     payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
+    approval = linked("approval", public_ids.APPROVAL, "approval_id")
     charge = linked("charge", public_ids.CHARGE, "charge_id")
     shown_amount = column("amount", "amount", display.amount)
     shown_status = status(display.STATUS_LABELS)

@@ -17,7 +17,7 @@ from ledger.chart import CHART, Direction
 from ledger.selectors import entries_of_payment
 from payments import public_ids
 from payments.admin import display
-from payments.models import Event, Merchant, PaymentIntent, PspAccount
+from payments.models import Approval, Event, Merchant, PaymentIntent, PspAccount
 
 if TYPE_CHECKING:
     from ledger.models import LedgerEntry
@@ -85,6 +85,28 @@ def refunds(intent: PaymentIntent) -> Section:
             for refund in rows
         ],
         more_url=_all("refund", intent) if more else "",
+    )
+
+
+def approvals(intent: PaymentIntent) -> Section:
+    """What needs a second person, and who decided."""
+    rows, more = _first(Approval.objects.filter(intent_id=intent.id).order_by("id"))
+    return Section(
+        title="Approvals",
+        headers=("approval", "command", "amount", "status", "requested by", "decided by", "reason"),
+        rows=[
+            [
+                display.link(public_ids.APPROVAL, approval.id),
+                display.in_words(approval.command),
+                display.NOTHING if approval.amount is None else display.amount(approval.amount),
+                display.in_words(approval.status),
+                display.actor(approval.requester),
+                display.actor(approval.approver) if approval.approver else display.NOTHING,
+                approval.decision_reason or display.NOTHING,
+            ]
+            for approval in rows
+        ],
+        more_url=_all("approval", intent) if more else "",
     )
 
 
@@ -183,6 +205,7 @@ ASK_PSP: Final = "ask"
 STORY_SECTIONS: Final[list[SectionOfApp]] = [
     SectionOfApp(permission="payments.view_operation", build=operations),
     SectionOfApp(permission="payments.view_refund", build=refunds),
+    SectionOfApp(permission="payments.view_approval", build=approvals),
     SectionOfApp(permission="payments.view_dispute", build=disputes),
     SectionOfApp(permission="payments.view_event", build=timeline),
     SectionOfApp(permission="ledger.view_ledgerentry", build=books),

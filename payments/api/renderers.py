@@ -80,9 +80,10 @@ def render_charge(subject: Subject, caller: Caller) -> Answer:
 
 def render_refund(subject: Subject, caller: Caller) -> Answer:
     """The refund, also a failed one: that is no error of the request."""
-    if subject.refund is None or subject.operation is None:
+    refund = subject.refund
+    if refund is None or (subject.operation is None and refund.operation_id is not None):
         raise ValueError("a refund is rendered from itself and its operation")
-    shown = refund_object(subject.refund, subject.intent, subject.operation)
+    shown = refund_object(refund, subject.intent, subject.operation)
     if caller.expand:
         known = _known(subject, caller)
         expand([shown], "refund", caller.expand, caller.scope, known=known)
@@ -203,7 +204,7 @@ def _known(subject: Subject, caller: Caller) -> dict[str, dict[str, Any]]:
     """The command's objects in memory: their rows may not be written yet."""
     intent, operation, refund = subject.intent, subject.operation, subject.refund
     shown = [payment_intent_object(intent)]
-    if refund is not None and operation is not None:
+    if refund is not None:
         shown.append(refund_object(refund, intent, operation))
     charge = _charge_of(subject, caller)
     if charge is not None:

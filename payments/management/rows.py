@@ -28,7 +28,7 @@ class RowCommand(BaseCommand):
         rows = [shown] if isinstance(shown, Mapping) else shown
         if given["json"]:
             self.stdout.write(json.dumps(shown, indent=2, default=str))
-        elif given["verb"] in ("list", "history"):
+        elif given["verb"] in ("list", "history", "limits"):
             self._print_table(rows)
         else:
             self._print_rows(rows)

@@ -1,5 +1,9 @@
 """The tables of payments, re-exported: import models from here. No definitions."""
 
+from payments.models.approval import Approval as Approval
+from payments.models.approval import ApprovalCommand as ApprovalCommand
+from payments.models.approval import ApprovalLimit as ApprovalLimit
+from payments.models.approval import ApprovalStatus as ApprovalStatus
 from payments.models.books_check import BooksCheck as BooksCheck
 from payments.models.case import Case as Case
 from payments.models.checkout import BankDecision as BankDecision

@@ -218,10 +218,18 @@ class Merchant(WithPublicId):
         choices=DisputedRefundPolicy.choices,
         help_text="A refund of a charged-back payment: refuse it, or allow it and open a case.",
     )
+    refund_approval_limits = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default=models.Value({}, models.JSONField()),
+        help_text="By currency, how much of one payment goes back without a second person, in "
+        "minor units; a currency that is not named has no such limit.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "payments_merchant"
+        permissions = (("decide_approvals", "Can approve and reject requests about it"),)
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(late_success_policy__in=sorted(LateSuccessPolicy)),
@@ -245,6 +253,11 @@ class Merchant(WithPublicId):
 
     def __str__(self) -> str:
         return self.name
+
+    def needs_approval_to_refund(self, returned: Money) -> bool:
+        """Does a second person decide on a refund with which so much of a payment is returned?"""
+        limit_minor = self.refund_approval_limits.get(returned.currency)
+        return limit_minor is not None and returned.minor > limit_minor
 
 
 class MerchantOwned(QuicklyLoaded):

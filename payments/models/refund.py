@@ -20,7 +20,7 @@ class Refund(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     application_rights = ("select", "insert", "update")
     permanent_columns = (
         *("merchant_id", "livemode", "amount_minor", "currency", "intent_id", "charge_id"),
-        *("reason", "created_at"),
+        *("reason", "approval_id", "created_at"),
     )
     public_id_prefix = public_ids.REFUND
 
@@ -31,9 +31,17 @@ class Refund(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         related_name="refunds",
     )
     operation = models.OneToOneField(
-        Operation, on_delete=models.PROTECT, db_constraint=False, related_name="refund"
+        Operation,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        null=True,
+        blank=True,
+        related_name="refund",
     )
-    """The operation that makes it; its replacement once that one never reached the PSP."""
+    """The operation that makes it; its replacement once that one never reached the PSP. NULL while
+    it waits for approval, and for good if it got none."""
+    approval_id = models.UUIDField(null=True, blank=True)
+    """The request for approval without which it is not made; NULL if it needs none."""
     charge_id = models.UUIDField()
     """The charging operation that is refunded."""
     status = StatusField(max_length=16, default=S.PENDING)
@@ -54,7 +62,23 @@ class Refund(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             models.CheckConstraint(
                 condition=models.Q(amount_minor__gt=0), name="refund_amount_positive"
             ),
+            models.UniqueConstraint(
+                fields=["approval_id"],
+                name="refund_approval",
+                condition=models.Q(approval_id__isnull=False),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(operation__isnull=False)
+                | models.Q(
+                    approval_id__isnull=False, status__in=[S.PENDING.value, S.CANCELED.value]
+                ),
+                name="refund_without_operation_waits",
+            ),
         ]
+
+    @property
+    def waits_for_approval(self) -> bool:
+        return self.operation_id is None and self.status == S.PENDING
 
     @transition_to(S.SUCCEEDED, REFUND_TRANSITIONS, field=status)
     def succeed(self) -> None:
@@ -67,4 +91,4 @@ class Refund(WithPublicId, MerchantOwned, WithAmount, MachineModel):
 
     @transition_to(S.CANCELED, REFUND_TRANSITIONS, field=status)
     def cancel(self) -> None:
-        """The refund never reached the PSP."""
+        """The refund never reached the PSP, or was not approved."""

@@ -46,7 +46,8 @@ REFUND: Final = ObjectType(
         "currency": currency(),
         "customer": id_of("customer", "Who gets it; null without a customer.", nullable=True),
         "description": text(
-            "What an operator wrote about it.", sample="Sent back by the customer"
+            "What is to be said about it: that it waits for approval, or got none.",
+            sample="Waits for approval",
         ).but(absent=True),
         "failure_balance_transaction": id_of(
             "balance_transaction", "What the balance got back when the refund failed."
@@ -79,24 +80,25 @@ REFUND: Final = ObjectType(
 )
 
 
-def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -> dict[str, Any]:
-    """A refund, nothing expanded."""
+def refund_object(
+    refund: Refund, intent: PaymentIntent, operation: Operation | None
+) -> dict[str, Any]:
+    """A refund, nothing expanded; one that waits for approval has no operation yet."""
     failed = refund.status == RefundStatus.FAILED
+    booked_id = operation.balance_transaction_id if operation else None
+    failure_id = operation.failure_balance_transaction_id if operation else None
     shown = {
         "id": public_id(public_ids.REFUND, refund.id),
         **REFUND.constants,
         "amount": refund.amount_minor,
-        "balance_transaction": reference(
-            public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id
-        ),
+        "balance_transaction": reference(public_ids.BALANCE_TRANSACTION, booked_id),
         "charge": public_id(public_ids.CHARGE, refund.charge_id),
         "created": unix_seconds_of(refund.id),
         "currency": refund.currency.lower(),
         "customer": reference(public_ids.CUSTOMER, intent.customer_id),
         "description": refund.description or None,
         "failure_balance_transaction": reference(
-            public_ids.BALANCE_TRANSACTION,
-            operation.failure_balance_transaction_id if failed else None,
+            public_ids.BALANCE_TRANSACTION, failure_id if failed else None
         ),
         "failure_reason": refund.failure_reason or None,
         "metadata": refund.metadata,

@@ -10,6 +10,8 @@ from django_fsm import TransitionNotAllowed
 
 from payments import states
 from payments.models import (
+    Approval,
+    ApprovalStatus,
     Case,
     CheckoutSession,
     Delivery,
@@ -26,6 +28,7 @@ from payments.models import (
     SetupIntent,
     WebhookEndpoint,
 )
+from payments.models.approval import APPROVAL_INITIAL, APPROVAL_TRANSITIONS
 from payments.models.machine import MachineModel
 from payments.models.mandate import MANDATE_INITIAL, MANDATE_TRANSITIONS
 from payments.tests.support.machines import accepted, digest
@@ -56,6 +59,7 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.SETUP_ATTEMPT_INITIAL,
     ),
     (Mandate, MandateStatus, MANDATE_TRANSITIONS, MANDATE_INITIAL),
+    (Approval, ApprovalStatus, APPROVAL_TRANSITIONS, APPROVAL_INITIAL),
     (
         CheckoutSession,
         states.CheckoutStatus,
@@ -149,6 +153,7 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
         "payments_psp_account": "5291e5df",
         "payments_checkout_session": "27ac1b9c",
         "payments_mandate": "a89c8c59",
+        "payments_approval": "6157bed3",
     }, "add that migration (before the first release 0002 is enough), then write the digest here"
 
 

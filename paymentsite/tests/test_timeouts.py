@@ -13,6 +13,7 @@ from django.db import connection
 from ledger import tasks as ledger_tasks
 from payments.api.request_headers import WAIT_SECONDS_MAX
 from payments.models import Merchant
+from payments.services.approvals import decisions
 from payments.services.automatic_actions import (
     expired_sessions,
     late_success_reversals,
@@ -144,6 +145,7 @@ HELD = {
     "expire-checkout-sessions": Held(  # a look-up, then a void
         expired_sessions.SWEEP_SECONDS, expired_sessions.LOOK_UP_SECONDS + CALL_SECONDS
     ),
+    "expire-approvals": Held(decisions.SWEEP_SECONDS, TRANSACTION_SECONDS),
     "heartbeat-money": Held(0, STATEMENT_SECONDS),
     "heartbeat-routine": Held(0, STATEMENT_SECONDS),
     "take-ledger-snapshots": Held(ledger_tasks.services.SNAPSHOT_SECONDS, STATEMENT_SECONDS),

@@ -48,7 +48,8 @@ OUTSIDE: Final = _columns(
     "Operation.payment_method_details CardVelocity.fingerprint "
     "SetupAttempt.code,decline_code,message,detail,payment_method_details "
     "SetupIntent.last_setup_error ConfigurationChange.author,reason "
-    "BankStatementFile.body BankStatement.reference BankLine.text,last_error"
+    "BankStatementFile.body BankStatement.reference BankLine.text,last_error "
+    "Approval.decision_reason,result"
 )
 """What a PSP, a bank, an endpoint or an operator wrote: masked before it is stored, or made of what
 was masked; a report's file is refused."""
@@ -89,6 +90,9 @@ OURS: Final = _columns(
     "PspAccount.settlement_calendar,rules_off MissingSettlement.currency StatedBalance.currency "
     "RoutingRule.name,conditions,targets RoutingDecision.reason,rule_name,candidates "
     "Merchant.name,late_success_policy,dispute_loss_policy,disputed_refund_policy "
+    "Merchant.refund_approval_limits ApprovalLimit.command,currency "
+    "Approval.command,subject,currency,content,digest,status,requester,request_id,approver "
+    "Approval.request_reason,ended_by "
     "Mandate.status,use,currency,acceptance "
     "Case.kind,subject,status,currency,closed_by,discrepancy Customer.tax_exempt Deadline.status "
     "PaymentMethod.allow_redisplay SetupIntent.status,usage,client_secret,cancellation_reason "

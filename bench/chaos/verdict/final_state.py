@@ -177,7 +177,8 @@ def _read_database(url: str, truth: FinalState) -> None:
             row["reference"] = public_ids.encode(public_ids.OPERATION, row["id"])
             row["intent"] = public_ids.encode(public_ids.PAYMENT_INTENT, row["intent_id"])
             truth.operations.append(row)
-        for row in connection.execute("SELECT id, operation_id FROM payments_refund").fetchall():
+        made = "SELECT id, operation_id FROM payments_refund WHERE operation_id IS NOT NULL"
+        for row in connection.execute(made).fetchall():
             refund = public_ids.encode(public_ids.REFUND, row["id"])
             truth.refund_operations[refund] = public_ids.encode(
                 public_ids.OPERATION, row["operation_id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from django.core.management.base import CommandError, CommandParser
@@ -32,15 +33,20 @@ class Command(RowCommand):
         for each in (create, change):
             each.add_argument("--test-account", help="the PSP account of test payments, by code")
             each.add_argument("--live-account", help="the PSP account of live payments, by code")
+            each.add_argument(
+                "--refund-approval-limits",
+                help='a JSON object such as {"EUR": 50000}: how much of one payment goes back '
+                "without a second person, in minor units; {} sets none",
+            )
         add_verb(verbs, "list", "list all merchants")
         add_verb(verbs, "show", "show one").add_argument("merchant", help="acct_…")
 
     def _create(self, given: dict[str, Any]) -> dict[str, Any]:
-        values = given_settings(given, Merchant, _SETTINGS[1:]) | _accounts(given)
+        values = given_settings(given, Merchant, _SETTINGS[1:]) | _accounts(given) | _limits(given)
         return _shown(create_merchant(name=given["name"], **values))
 
     def _set(self, given: dict[str, Any]) -> dict[str, Any]:
-        values = given_settings(given, Merchant, _SETTINGS) | _accounts(given)
+        values = given_settings(given, Merchant, _SETTINGS) | _accounts(given) | _limits(given)
         if not values:
             raise CommandError("name what is to change, such as --order-guard off")
         return _shown(change_merchant(merchant_of(given["merchant"]), **values))
@@ -87,6 +93,16 @@ def _accounts(given: dict[str, Any]) -> dict[str, PspAccount | None]:
     return found
 
 
+def _limits(given: dict[str, Any]) -> dict[str, Any]:
+    text = given.get("refund_approval_limits")
+    if text is None:
+        return {}
+    try:
+        return {"refund_approval_limits": json.loads(text)}
+    except ValueError:
+        raise CommandError("--refund-approval-limits: this is no JSON") from None
+
+
 def _shown(merchant: Merchant) -> dict[str, Any]:
     return {
         "merchant": merchant.public_id,
@@ -94,6 +110,7 @@ def _shown(merchant: Merchant) -> dict[str, Any]:
         "test_account": _code(merchant.test_psp_account),
         "live_account": _code(merchant.live_psp_account),
         **{name: getattr(merchant, name) for name in _SETTINGS},
+        "refund_approval_limits": merchant.refund_approval_limits or None,
     }
 
 

@@ -1,4 +1,4 @@
-"""Translates violations of the unique indexes that guard charges into refusals."""
+"""Translates what PostgreSQL refuses of charges and refunds into refusals."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def require_own_page(intent: PaymentIntent | SetupIntent, caller: Caller) -> Non
 
 @contextmanager
 def named_refusals(caller: Caller) -> Iterator[None]:
-    """Raise OrderAlreadyPaid or OperationUnderWay for what a unique index refused inside.
+    """Raise OrderAlreadyPaid or OperationUnderWay for what PostgreSQL refused inside.
 
     Stands around the transaction: the payment that holds the order is read after its rollback.
     """
@@ -74,6 +74,11 @@ def named_refusals(caller: Caller) -> Iterator[None]:
         if _constraint_of(error) in ("one_charge_per_intent", "one_open_change_per_intent"):
             raise OperationUnderWay(
                 "Another operation of this payment intent is under way. "
+                "Please try the same request again shortly."
+            ) from error
+        if str(error).startswith("refund_needs_approval"):
+            raise OperationUnderWay(
+                "How much may be refunded without approval was changed just now. "
                 "Please try the same request again shortly."
             ) from error
         raise

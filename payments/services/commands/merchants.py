@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from ledger.money import CURRENCY_EXPONENTS
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import ApiKey, Merchant, PspAccount
@@ -22,6 +23,7 @@ _KEY_BYTES: Final = 24
 """192 bits cannot be guessed, so an unsalted hash is enough."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_LENGTH: Final = 33  # of 192 bits in base 62
+_LIMIT_MAX: Final = 10**15
 
 
 def create_merchant(
@@ -49,6 +51,7 @@ def change_merchant(merchant: Merchant, **values: Any) -> Merchant:
     for name, value in values.items():
         setattr(merchant, name, value)
     _require_modes(merchant.test_psp_account, merchant.live_psp_account)
+    require_limits(merchant.refund_approval_limits)
     merchant.full_clean()
     _save(merchant, values)
     return merchant
@@ -58,6 +61,18 @@ def _require_modes(test: PspAccount | None, live: PspAccount | None) -> None:
     for account, livemode in ((test, False), (live, True)):
         if account is not None and account.livemode != livemode:
             raise ValueError(f"the PSP account {account.code} is of the other mode")
+
+
+def require_limits(limits: Any) -> None:
+    """Refuse with ValueError what is no amount by currency; PostgreSQL refuses it as well."""
+    is_valid = isinstance(limits, dict) and all(
+        type(minor) is int and 0 <= minor < _LIMIT_MAX for minor in limits.values()
+    )
+    if not is_valid:
+        raise ValueError('refund_approval_limits: write {"EUR": 50000}, in whole minor units')
+    unknown = sorted(set(limits) - set(CURRENCY_EXPONENTS))
+    if unknown:
+        raise ValueError(f"refund_approval_limits: {unknown[0]} is no currency")
 
 
 def _save(row: Merchant, values: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from payments.objects.refund import refund_object
 from payments.selectors.disputes import refundable_of
 from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.answer_dispute import refuse_or_flag_disputed
+from payments.services.commands.approved import refunds as refund_approvals
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
@@ -41,18 +42,23 @@ def refund_payment(
     amount_minor: int | None = None,
     reason: str = "",
     metadata: dict[str, str] | None = None,
-) -> Operation:
+) -> Operation | Subject:
     """Send captured money back: all that is left and not charged back, or `amount_minor`.
 
     The amount is reserved on the intent before anything is sent, so refunds that race can never
-    exceed the capture (PostgreSQL checks it too). Raises ChargeRefused, AmountRefused,
-    ResourceMissing and InvalidParameter.
+    exceed the capture (PostgreSQL checks it too). Over the merchant's limit it waits for approval,
+    and nothing is sent before. Raises ChargeRefused, AmountRefused, ResourceMissing and
+    InvalidParameter.
     """
     of_charge = _intent_id_of(tx.caller, intent_id, charge_id)
     intent = tx.lock_intent(of_charge, param="payment_intent")
     amount = _refundable_amount(intent, amount_minor)
     refuse_or_flag_disputed(intent, amount, tx.caller)
     assert intent.latest_charge_id is not None, "captured money came from a charge"
+    if refund_approvals.is_needed(intent, amount, tx.caller):
+        return refund_approvals.write_waiting_refund(
+            intent, amount, tx.caller, reason=reason, metadata=metadata
+        )
     operation = tx.new_operation(OperationKind.REFUND, intent, amount)
     refund = new_refund(
         operation, charge_id=intent.latest_charge_id, reason=reason, metadata=metadata
@@ -72,8 +78,8 @@ def update_refund(tx: CommandTx, *, refund_id: UUID, metadata: dict[str, str] | 
     caller = tx.caller
     found = _refund_of(caller, refund_id)
     intent = tx.lock_intent(found.intent_id)
-    operation = Operation.objects.get(pk=found.operation_id)
     refund = Refund.objects.select_for_update().get(pk=refund_id)
+    operation = None if refund.operation_id is None else _operation_of(refund)
     before = refund_object(refund, intent, operation)
     if metadata is not None:
         refund.metadata = merged_metadata(refund.metadata, metadata)
@@ -96,23 +102,51 @@ def update_refund(tx: CommandTx, *, refund_id: UUID, metadata: dict[str, str] | 
 def cancel_refund(tx: CommandTx, *, refund_id: UUID) -> Subject:
     """Cancel a refund that was accepted and certainly has not been sent to the PSP.
 
-    Such a refund waits to be sent again after a request that never arrived. Its amount can be
-    refunded anew. Raises ChargeRefused if it may have reached the PSP, and ResourceMissing.
+    Such a refund waits for approval, or to be sent again after a request that never arrived. Its
+    amount can be refunded anew. Raises ChargeRefused if it may have reached the PSP, and
+    ResourceMissing.
     """
-    operation = Operation.objects.get(pk=_refund_of(tx.caller, refund_id).operation_id)
+    found = _refund_of(tx.caller, refund_id)
+    if found.operation_id is None:
+        withdrawn = _withdraw_waiting(tx, found)
+        if withdrawn is not None:
+            return withdrawn
+        found = _refund_of(tx.caller, refund_id)
+    operation = _operation_of(found)
     locked = lock_rows(operation)
     refund = Refund.objects.select_for_update().get(pk=refund_id)
     if refund.operation_id != operation.id:  # Replaced before the payment was locked.
-        locked = lock_rows(Operation.objects.get(pk=refund.operation_id))
+        locked = lock_rows(_operation_of(refund))
     why_not = _why_not_canceled(refund, locked)
     if why_not:
-        raise ChargeRefused(
-            f"The refund {refund.public_id} cannot be canceled: {why_not}",
-            param="id",
-            code="refund_not_cancelable",
-        )
+        raise _not_cancelable(refund, why_not)
     withdraw_unsent(locked, refund, tx.caller, detail=f"canceled by {tx.caller.actor}")
     return Subject(intent=locked.intent, operation=locked.operation, refund=refund)
+
+
+def _withdraw_waiting(tx: CommandTx, found: Refund) -> Subject | None:
+    """Cancel a refund that waits for approval; None if it was approved before it was locked."""
+    intent = tx.lock_intent(found.intent_id)
+    refund = Refund.objects.select_for_update().get(pk=found.pk)
+    if refund.operation_id is not None:
+        return None
+    if not refund.waits_for_approval:
+        raise _not_cancelable(refund, f"it is {refund.status} already.")
+    refund_approvals.withdraw(intent, refund, tx.caller)
+    return Subject(intent=intent, refund=refund)
+
+
+def _operation_of(refund: Refund) -> Operation:
+    assert refund.operation_id is not None, "it does not wait for approval"
+    return Operation.objects.get(pk=refund.operation_id)
+
+
+def _not_cancelable(refund: Refund, why_not: str) -> ChargeRefused:
+    return ChargeRefused(
+        f"The refund {refund.public_id} cannot be canceled: {why_not}",
+        param="id",
+        code="refund_not_cancelable",
+    )
 
 
 def _why_not_canceled(refund: Refund, locked: LockedRows) -> str:

@@ -6,17 +6,20 @@ results move them step by step (`effects`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from payments.models import Operation
+from django.db.models import Sum
+
+from payments.models import Operation, Refund
 from payments.states import (
     OPERATION_OPEN,
     OPERATION_OUTCOME_UNKNOWN,
     IntentStatus,
     OperationStatus,
+    RefundStatus,
 )
 from psp_adapters.contract.operations import OperationKind
 
@@ -75,6 +78,15 @@ def refund_sums(own: Iterable[Operation], currency: str) -> RefundSums:
         pending_minor=total({OperationStatus.PENDING}),
         reserved_minor=total(_RESERVED),
     )
+
+
+def waiting_refunds_minor(intent_ids: Collection[UUID]) -> dict[UUID, int]:
+    """By payment, what is reserved for refunds that wait for approval: they have no operation."""
+    waiting = Refund.objects.filter(
+        intent_id__in=intent_ids, operation=None, status=RefundStatus.PENDING
+    )
+    sums = waiting.values_list("intent_id").annotate(minor=Sum("amount_minor"))
+    return {intent_id: int(minor) for intent_id, minor in sums.order_by()}
 
 
 def asked_to_hold_minor(own: Iterable[Operation], currency: str) -> int:

@@ -133,7 +133,7 @@ def _why_not(intent: PaymentIntent, operation: Operation, charge: Operation) -> 
     if operation.actor == GIVE_BACK_ACTOR and charge.reversal_due_at is None:
         return "its charge is not to be given back any more"
     if kind is OperationKind.REFUND:
-        return _why_not_refund(intent, charge)
+        return why_not_refund(intent, charge)
     if kind is OperationKind.VOID and charge.is_open:
         return ""
     if charge.status != OperationStatus.SUCCEEDED or not intent.held:
@@ -151,7 +151,8 @@ def was_made_after_all(operation: Operation) -> bool:
     return earlier.status == OperationStatus.SUCCEEDED or was_made_after_all(earlier)
 
 
-def _why_not_refund(intent: PaymentIntent, charge: Operation) -> str:
+def why_not_refund(intent: PaymentIntent, charge: Operation) -> str:
+    """Why a refund whose amount is reserved may not be sent; empty if it may."""
     if charge.status != OperationStatus.SUCCEEDED:
         return "the provider has reversed its charge"
     returned_minor = intent.amount_refunded_minor + intent.amount_refund_pending_minor

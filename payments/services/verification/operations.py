@@ -15,6 +15,7 @@ from payments.models import Dispute, Operation, PaymentIntent, PspAccount, Refun
 from payments.services.outcomes import bookings
 from payments.services.outcomes.duplicate_charges import excess_left
 from payments.services.outcomes.payment_state import asked_to_hold_minor
+from payments.services.verification.approvals import approval_differences
 from payments.states import OperationStatus, RefundStatus
 from psp_adapters.contract.operations import OperationKind
 
@@ -60,11 +61,13 @@ def operation_differences(
         for sentence in _of_sources(intent, of_payment, rows, disputes):
             yield intent.id, sentence
     yield from _of_order_guards(intents, operations)
-    refunds = {r.operation_id: r for r in Refund.objects.filter(intent_id__in=identifiers)}
+    refunds = list(Refund.objects.filter(intent_id__in=identifiers))
+    by_operation = {r.operation_id: r for r in refunds if r.operation_id is not None}
     for intent in intents:
         of_payment = operations.get(intent.id, ())
-        for sentence in compared(intent, _of_refunds(of_payment, refunds)):
+        for sentence in compared(intent, _of_refunds(of_payment, by_operation)):
             yield intent.id, sentence
+    yield from approval_differences(intents, refunds)
     yield from _of_accounts(intents, operations, disputes)
 
 

@@ -24,6 +24,7 @@ from payments.services.outcomes.payment_state import (
     status_by_amounts,
     status_under_way,
     statuses_with_nothing_left,
+    waiting_refunds_minor,
 )
 from payments.services.verification.disputes import dispute_differences
 from payments.services.verification.operations import compared, operation_differences
@@ -125,9 +126,13 @@ def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID,
     operations: dict[UUID, list[Operation]] = defaultdict(list)
     for operation in Operation.objects.filter(intent_id__in=identifiers).order_by("id"):
         operations[operation.intent_id].append(operation)
+    waiting = waiting_refunds_minor(identifiers)
     for intent in intents:
         by_currency, own = vectors[intent.id], operations[intent.id]
-        for sentence in compared(intent, _compare(intent, by_currency.get(intent.currency), own)):
+        found = _compare(
+            intent, by_currency.get(intent.currency), own, waiting_minor=waiting.get(intent.id, 0)
+        )
+        for sentence in compared(intent, found):
             yield intent.id, sentence
         for sentence in compared(intent, _excess_differences(intent, by_currency, own)):
             yield intent.id, sentence
@@ -151,7 +156,11 @@ def _vectors_of(identifiers: list[UUID]) -> list[PaymentVector]:
 
 
 def _compare(
-    intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
+    intent: PaymentIntent,
+    vector: PaymentVector | None,
+    operations: list[Operation],
+    *,
+    waiting_minor: int,
 ) -> Iterator[str]:
     zero = Money.zero(intent.currency)
     sums = refund_sums(own_operations(operations), intent.currency)
@@ -174,7 +183,10 @@ def _compare(
             intent.amount_disputed_minor,
             (vector.disputed + vector.lost).minor if vector else 0,
         ),
-        "reserved for refunds": (intent.amount_refund_pending_minor, sums.reserved_minor),
+        "reserved for refunds": (
+            intent.amount_refund_pending_minor,
+            sums.reserved_minor + waiting_minor,
+        ),
         "excess": (intent.amount_excess_minor, excess),
     }
     for name, (stored_minor, rebuilt_minor) in stored_and_rebuilt.items():

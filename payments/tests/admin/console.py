@@ -32,6 +32,7 @@ from payments.services.event_stream.effects import EFFECTS
 from payments.services.event_stream.message import cloud_event_of, message_of
 from payments.services.event_stream.numbering import assign_numbers, numbered_after
 from payments.states import CaseKind
+from payments.tests.support.approving import lead, need_approval_above
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.listening import deliver_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of, open_shop
@@ -110,6 +111,9 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
     )
     assert open_case(case_about_operation(CaseKind.OUTCOME_REVERSED, charge, "<script>"))
     add_checkout(shop)
+    lead(f"lead-{key}")
+    need_approval_above(shop, 2_500)
+    assert shop.refund(identifier, 100).status == 200
     consume_everything()
     opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
     desk = Desk(shop)

@@ -41,7 +41,6 @@ def render_intent(subject: Subject, caller: Caller) -> Answer:
 
 def render_refund(subject: Subject, caller: Caller) -> Answer:
     assert subject.refund is not None
-    assert subject.operation is not None
     body = refund_object(subject.refund, subject.intent, subject.operation)
     return Answer(status=200, body=json.dumps(body))
 

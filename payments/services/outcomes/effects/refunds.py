@@ -6,8 +6,9 @@ from uuid import UUID
 
 from ledger import posting_rules as rules
 from ledger.database.row_ids import new_row_id
+from ledger.money import Money
 from payments.metadata import merged_metadata
-from payments.models import Operation, Refund
+from payments.models import Operation, PaymentIntent, Refund
 from payments.public_ids import created_at_of
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import show_refunded
@@ -33,6 +34,32 @@ def new_refund(
         charge_id=charge_id,
         amount_minor=operation.amount_minor,
         currency=operation.currency,
+        reason=reason,
+        metadata=merged_metadata({}, metadata or {}),
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+def new_waiting_refund(
+    intent: PaymentIntent,
+    amount: Money,
+    *,
+    charge_id: UUID,
+    reason: str = "",
+    metadata: dict[str, str] | None = None,
+) -> Refund:
+    """The unsaved refund that waits for approval: it has no operation yet."""
+    identifier = new_row_id()
+    created_at = created_at_of(identifier)
+    return Refund(
+        id=identifier,
+        merchant_id=intent.merchant_id,
+        livemode=intent.livemode,
+        intent_id=intent.id,
+        charge_id=charge_id,
+        amount_minor=amount.minor,
+        currency=amount.currency,
         reason=reason,
         metadata=merged_metadata({}, metadata or {}),
         created_at=created_at,

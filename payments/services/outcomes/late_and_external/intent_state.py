@@ -22,6 +22,7 @@ from payments.services.outcomes.payment_state import (
     status_by_amounts,
     status_under_way,
     statuses_with_nothing_left,
+    waiting_refunds_minor,
 )
 from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS
 from payments.states import IntentStatus as S
@@ -43,9 +44,10 @@ def set_counters(payment: LockedPayment) -> None:
     else:
         _set_amount(payment)
     sums = refund_sums(own_operations(payment.operations), intent.currency)
+    reserved_minor = sums.reserved_minor + waiting_refunds_minor([intent.id]).get(intent.id, 0)
     intent.amount_refunded_minor = sums.refunded_minor
-    intent.amount_refund_pending_minor = sums.reserved_minor
-    returned_minor = sums.refunded_minor + sums.reserved_minor
+    intent.amount_refund_pending_minor = reserved_minor
+    returned_minor = sums.refunded_minor + reserved_minor
     intent.amount_over_refunded_minor = max(0, returned_minor - intent.amount_captured_minor)
     intent.amount_excess_minor = excess_minor(
         payment.operations,
