@@ -32,7 +32,7 @@ from payments.services.event_stream.effects import EFFECTS
 from payments.services.event_stream.message import cloud_event_of, message_of
 from payments.services.event_stream.numbering import assign_numbers, numbered_after
 from payments.states import CaseKind
-from payments.tests.support.approving import lead, need_approval_above
+from payments.tests.approvals.approving import lead, need_approval_above
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.listening import deliver_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of, open_shop

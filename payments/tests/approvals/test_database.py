@@ -11,7 +11,7 @@ from ledger.money import Money
 from payments.models import Merchant
 from payments.models.approval import digest_of
 from payments.services.verification.rebuild import differences
-from payments.tests.support.approving import (
+from payments.tests.approvals.approving import (
     Waiting,
     as_json,
     lead,
@@ -92,7 +92,7 @@ def test_a_decision_does_not_change(
     for column, value in (("approver", "staff:bob"), ("decision_reason", "x"), ("result", "x")):
         statement = f"UPDATE payments_approval SET {column} = %s"
         refuses(application_cursor, "decision_is_final", statement, value)
-    refuses(application_cursor, "illegal_status", DECIDE, "staff:ada")
+    refuses(application_cursor, "decision_is_final", DECIDE, "staff:ada")
     refuses(application_cursor, "permission denied", "DELETE FROM payments_approval")
 
 

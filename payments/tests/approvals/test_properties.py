@@ -17,7 +17,7 @@ from payments.services import commands
 from payments.services.approvals import decisions
 from payments.services.callers.caller import CommandRequest
 from payments.services.verification.rebuild import differences, differences_of
-from payments.tests.support.approving import lead, make_overdue, need_approval_above
+from payments.tests.approvals.approving import lead, make_overdue, need_approval_above
 from payments.tests.support.dashboard import act, sync
 from payments.tests.support.shop import Shop, body_of, render_refund
 from paymentsite.tests.fixtures.matrix import examples

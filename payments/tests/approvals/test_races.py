@@ -13,8 +13,8 @@ from payments.services.approvals import decisions
 from payments.services.approvals.rights import ApprovalRefused
 from payments.services.commands.approved import refunds
 from payments.services.verification.rebuild import differences
+from payments.tests.approvals.approving import Waiting, lead, make_overdue, refused
 from payments.tests.scenarios.test_races import at_once
-from payments.tests.support.approving import Waiting, lead, make_overdue, refused
 from payments.tests.support.shop import Shop
 
 ENDS = {

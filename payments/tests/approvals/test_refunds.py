@@ -16,9 +16,7 @@ from payments.services.approvals.requests import Draft, request_approval
 from payments.services.approvals.rights import remove_limit, set_limit
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
-from payments.tests.outcomes.test_replacement import psp_out_of_reach
-from payments.tests.support.api_client import api_of
-from payments.tests.support.approving import (
+from payments.tests.approvals.approving import (
     WHY,
     Waiting,
     lead,
@@ -27,6 +25,8 @@ from payments.tests.support.approving import (
     refused,
     written,
 )
+from payments.tests.outcomes.test_replacement import psp_out_of_reach
+from payments.tests.support.api_client import api_of
 from payments.tests.support.crashes import crash
 from payments.tests.support.dashboard import act, sync
 from payments.tests.support.dispute_desk import Desk

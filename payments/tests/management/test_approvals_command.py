@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 
 from payments.management.commands.staff import make_superuser
 from payments.models import ApprovalLimit
-from payments.tests.support.approving import Waiting, written
+from payments.tests.approvals.approving import Waiting, written
 from payments.tests.support.shop import Shop
 
 LIMIT = (
