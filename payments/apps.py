@@ -12,6 +12,7 @@ class PaymentsConfig(AppConfig):
         """Let commands of payments wait for a second person's approval."""
         from payments.models import ApprovalCommand
         from payments.services.approvals.requests import register
-        from payments.services.commands.approved import refunds
+        from payments.services.commands.approved import captures, refunds
 
         register(ApprovalCommand.REFUND_PAYMENT, refunds.REFUND)
+        register(ApprovalCommand.CAPTURE_PAYMENT, captures.CAPTURE)

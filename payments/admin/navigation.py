@@ -82,7 +82,7 @@ def _access() -> dict[str, Any]:
         _item("Changes", "payments", "manage_history", "configurationchange"),
         _item("Staff", "auth", "badge", "user"),
         _item("Roles", "auth", "groups", "group"),
-        _item("Limits of approval", "payments", "price_check", "approvallimit"),
+        _item("Approval limits", "payments", "price_check", "approvallimit"),
     )
 
 

@@ -15,6 +15,14 @@ ALTER TABLE payments_approval ADD CONSTRAINT approval_is_of_its_content
 CREATE FUNCTION payments_refuse_approver() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM auth_user u WHERE NEW.approver = 'staff:' || u.username
+                      AND u.is_active AND u.is_staff) THEN
+        RAISE EXCEPTION 'approver_may_not: % is no active staff user', NEW.approver
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.status = 'rejected' THEN
+        RETURN NEW;
+    END IF;
     IF now() >= NEW.expires_at THEN
         RAISE EXCEPTION 'approval_expired: % was to be decided by %', NEW.id, NEW.expires_at
             USING ERRCODE = 'check_violation';
@@ -22,7 +30,7 @@ BEGIN
     IF NOT EXISTS (
         SELECT FROM payments_approval_limit l
           JOIN auth_user_groups g ON g.group_id = l.group_id
-          JOIN auth_user u ON u.id = g.user_id AND u.is_active AND u.is_staff
+          JOIN auth_user u ON u.id = g.user_id
          WHERE NEW.approver = 'staff:' || u.username
            AND l.command = NEW.command AND l.currency = NEW.currency
            AND (l.merchant_id IS NULL OR l.merchant_id = NEW.merchant_id)
@@ -36,7 +44,8 @@ END $$;
 
 -- The one who asked is refused by approver_is_not_the_requester.
 CREATE TRIGGER approver_may BEFORE UPDATE OF status ON payments_approval FOR EACH ROW
-    WHEN (NEW.status = 'approved' AND NEW.status <> OLD.status AND NEW.approver <> NEW.requester)
+    WHEN (NEW.status IN ('approved', 'rejected') AND NEW.status <> OLD.status
+          AND NEW.approver <> NEW.requester)
     EXECUTE FUNCTION payments_refuse_approver();
 
 CREATE FUNCTION payments_refuse_other_decision() RETURNS trigger LANGUAGE plpgsql

@@ -33,8 +33,7 @@ INCREMENTS_MAX: Final = 10
 """Attempts to raise one authorization, declined ones included (the merchant API's limit)."""
 
 
-@command
-def capture_payment(
+def write_capture(
     tx: CommandTx,
     *,
     intent_id: UUID,
@@ -55,10 +54,7 @@ def capture_payment(
     """
     intent = tx.lock_intent(intent_id)
     require_current(intent, charge_id)
-    _require_authorized(intent, "capture")
-    amount = _capture_amount(intent, amount_minor, param=amount_param)
-    if not final:
-        _require_capability(intent, "multiple_captures", option=MULTICAPTURE, param="final_capture")
+    amount = require_capturable(intent, amount_minor, final=final, param=amount_param)
     operation = tx.new_operation(OperationKind.CAPTURE, intent, amount)
     operation.final = final
     intent.start()
@@ -67,6 +63,10 @@ def capture_payment(
     if details is not None and (details.amount_details or details.level3):
         operation.purchase_details = purchase_of(intent)
     return tx.write(intent, operation, ("status", *changed))
+
+
+capture_payment = command(write_capture)
+"""`write_capture` as a command: the operation is sent."""
 
 
 @command
@@ -87,6 +87,21 @@ def increment_authorization(
     changed = apply_details_of_charged(intent, details, tx.caller)
     check_purchase(intent, total, details)
     return tx.write(intent, operation, ("status", *changed))
+
+
+def require_capturable(
+    intent: PaymentIntent,
+    amount_minor: int | None,
+    *,
+    final: bool,
+    param: str = "amount_to_capture",
+) -> Money:
+    """How much is captured, which may be captured now; refuses as `write_capture` does."""
+    _require_authorized(intent, "capture")
+    amount = _capture_amount(intent, amount_minor, param=param)
+    if not final:
+        _require_capability(intent, "multiple_captures", option=MULTICAPTURE, param="final_capture")
+    return amount
 
 
 def _capture_amount(intent: PaymentIntent, amount_minor: int | None, *, param: str) -> Money:

@@ -70,8 +70,24 @@ def execute(
     return going
 
 
+def execute_accepted(operation: Operation, request: CommandRequest[Subject]) -> None:
+    """Send an operation that was accepted before, such as an approved refund, and record it.
+
+    If nothing is sent, it is replaced, and recovery sends it. What may not be sent any more has a
+    case by then.
+    """
+    try:
+        _execute_one(operation, request, None, was_accepted=True)
+    except PspNotReached as reason:
+        logger.warning("%s was accepted and is not carried out: %s", operation.public_id, reason)
+
+
 def _execute_one(
-    operation: Operation, request: CommandRequest[Subject], elsewhere: Elsewhere | None
+    operation: Operation,
+    request: CommandRequest[Subject],
+    elsewhere: Elsewhere | None,
+    *,
+    was_accepted: bool = False,
 ) -> CommandResult | Operation:
     """Execute one operation; returns the charge to go on with, if it was not made and one was
     written in its place.
@@ -80,9 +96,12 @@ def _execute_one(
     bulkhead = bulkhead_of(accounts.psp_account_of(operation.psp_account_id).code)
     connection.close()
     answered_early = Event()  # A request without a key leaves no other trace of its answer.
+    if was_accepted:
+        answered_early.set()
     future = bulkhead.submit(_call_and_record, operation, request, answered_early, elsewhere)
     if future is None:
-        return _record(operation, _no_permit(), request, elsewhere=elsewhere)
+        accepted = answered_early.is_set
+        return _record(operation, _no_permit(), request, was_accepted=accepted, elsewhere=elsewhere)
     with bulkhead.wait_budget(request.caller.answer_by_monotonic) as seconds:
         try:
             return future.result(timeout=seconds)

@@ -110,8 +110,7 @@ def record_outcome(
 
     `was_accepted`: may the merchant have been told that it is being processed? Asked under the
     locks. A change or refund that was not sent is then replaced (`replacement`). A key that was
-    answered says so as well, and so does the approval of a refund. A charge that was not accepted
-    may go on `elsewhere` (`next_charge`).
+    answered says so as well. A charge that was not accepted may go on `elsewhere` (`next_charge`).
     """
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
@@ -167,8 +166,7 @@ def _record_locked(
     if why := why_amounts_do_not_fit(operation, charge, locked.intent, result):
         _leave_open(locked, charge, refund, why, caller, batch)
         return Disposition.DEFERRED, why, None
-    was_approved = refund is not None and refund.approval_id is not None
-    accepted = _is_answered(locked.key) or was_approved or was_accepted()
+    accepted = _is_answered(locked.key) or was_accepted()
     is_senders = operation.lease_until == sender_lease
     following = _make_change(
         *(locked, charge, refund, result, caller, batch),

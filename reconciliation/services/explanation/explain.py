@@ -14,7 +14,7 @@ from ledger.chart import CHART
 from ledger.money import Money
 from ledger.selectors import entries_of_payment
 from payments.clock import now_utc
-from payments.models import Case, Delivery, PaymentIntent
+from payments.models import Approval, ApprovalStatus, Case, Delivery, PaymentIntent
 from payments.services.verification.rebuild import differences_of, one_snapshot
 from payments.states import OPERATION_OPEN, CaseStatus, DeliveryStatus
 from reconciliation.models import SettlementLine
@@ -115,6 +115,13 @@ def _open_work(intent: PaymentIntent) -> Iterator[str]:
     waiting = Delivery.objects.filter(aggregateid=intent.pk, status=DeliveryStatus.PENDING)
     for delivery in waiting.select_related("endpoint").order_by("id"):
         yield f"event {delivery.seq} is not delivered to {delivery.endpoint.public_id} yet"
+    waiting_approvals = Approval.objects.filter(
+        intent_id=intent.pk, status=ApprovalStatus.REQUESTED
+    )
+    for approval in waiting_approvals.order_by("id"):
+        until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
+        what = f"{approval.command} {approval.amount} of {approval.subject}"
+        yield f"{what} waits for approval until {until} ({approval.public_id})"
     for case in Case.objects.filter(intent_id=intent.pk, status=CaseStatus.OPEN).order_by("id"):
         yield f"{case.public_id} {case.kind} is open: {case.summary}"
 

@@ -15,7 +15,16 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, Q
 
-from payments.models import Case, Dispute, DisputeResponse, Operation, PaymentIntent, Refund
+from payments.models import (
+    Approval,
+    ApprovalStatus,
+    Case,
+    Dispute,
+    DisputeResponse,
+    Operation,
+    PaymentIntent,
+    Refund,
+)
 from reconciliation.models import SettlementLine
 from reconciliation.services.explanation.timeline import ROWS_MOST, TimelineEntry
 
@@ -26,8 +35,10 @@ _NO_REASON: Final = "no reason given"
 
 
 def staff_acts_of(intent: PaymentIntent, lines: list[SettlementLine]) -> list[TimelineEntry]:
-    """Cases that operators closed, reports that they imported, and what the console has logged."""
-    return [*_closings(intent), *_imports(lines), *_logged(intent)]
+    """Cases that operators closed, what they approved, reports that they imported, and what the
+    console has logged.
+    """
+    return [*_closings(intent), *_decisions(intent), *_imports(lines), *_logged(intent)]
 
 
 def _closings(intent: PaymentIntent) -> Iterator[TimelineEntry]:
@@ -36,6 +47,19 @@ def _closings(intent: PaymentIntent) -> Iterator[TimelineEntry]:
         assert case.closed_at is not None, "a closed case says when"
         text = f"{case.closed_by} closed {case.public_id} {case.kind}: {case.resolution}"
         yield TimelineEntry(at=case.closed_at, source="staff", text=text)
+
+
+def _decisions(intent: PaymentIntent) -> Iterator[TimelineEntry]:
+    """What a second person approved or rejected."""
+    rows = Approval.objects.filter(intent_id=intent.pk, decided_at__isnull=False).order_by("id")
+    for row in rows[:ROWS_MOST]:
+        assert row.decided_at is not None, "so they were chosen"
+        did = "rejected" if row.status == ApprovalStatus.REJECTED else "approved"
+        text = (
+            f"{row.approver} {did} {row.public_id} {row.command} {row.amount}, asked for by "
+            f"{row.requester}: {row.decision_reason}"
+        )
+        yield TimelineEntry(at=row.decided_at, source="staff", text=text)
 
 
 def _imports(lines: list[SettlementLine]) -> Iterator[TimelineEntry]:

@@ -5,7 +5,6 @@ The refund's amount is reserved on the intent from the start. Lock order: intent
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Final
 
@@ -15,7 +14,7 @@ from ledger.database.statements import Batch
 from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
-from payments.exceptions import ChargeRefused, PspNotReached
+from payments.exceptions import ChargeRefused
 from payments.models import (
     Approval,
     ApprovalCommand,
@@ -34,16 +33,14 @@ from payments.services.approvals.requests import (
     void,
 )
 from payments.services.callers.caller import Caller, CommandRequest, Subject
-from payments.services.operations import execution
 from payments.services.operations.creation import new_operation
+from payments.services.operations.execution import execute_accepted
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.services.outcomes.effects.refunds import new_waiting_refund
 from payments.services.outcomes.replacement import why_not_refund
 from payments.services.psp_gateway.accounts import psp_account_of
 from psp_adapters.contract.operations import OperationKind
-
-logger = logging.getLogger(__name__)
 
 WAITS: Final = "Waits for approval"
 NOT_APPROVED: Final = "Not approved"
@@ -157,15 +154,10 @@ def _apply(approval: Approval, actor: str) -> Applied:
     Batch().insert(operation).execute()  # PostgreSQL compares it with the refund.
     batch = Batch().update(refund, ("operation", "description", "updated_at"))
     _tell(batch, intent, refund, operation, before, caller)
-    return Applied(operation.public_id, after_commit=partial(_send, operation, caller))
-
-
-def _send(operation: Operation, caller: Caller) -> None:
-    """Send an approved refund now; if this process dies, recovery sends it when its lease ends."""
-    try:
-        execution.execute(operation, CommandRequest(caller))
-    except PspNotReached as reason:
-        logger.warning("%s was approved and is not sent yet: %s", operation.public_id, reason)
+    return Applied(
+        operation.public_id,
+        after_commit=partial(execute_accepted, operation, CommandRequest(caller)),
+    )
 
 
 def _give_up(approval: Approval, actor: str) -> None:
