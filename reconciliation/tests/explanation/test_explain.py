@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from payments import public_ids
 from payments.models import Case, Event, Operation, PaymentIntent, PspAccount, Refund
 from payments.services.cases.opening import close_case
+from payments.tests.approvals.approving import Waiting, lead
 from payments.tests.support.shop import body_of, uuid_of
 from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.services.explanation.explain import Explanation, explain_payment
@@ -116,6 +117,19 @@ def test_what_operators_did_is_told_with_their_names_and_reasons(plain: Settling
         "staff:ada imported the settlement report by-hand.csv",
         f"staff:bob closed {case.public_id} contradiction: The PSP corrects it.",
     ]
+
+
+def test_what_waits_for_approval_is_open_and_who_decided_is_told(settling: Settling) -> None:
+    lead("ada")
+    waiting = Waiting(settling.shop)
+    name = waiting.approval.public_id
+    [waits] = [each for each in explained(waiting.intent_id).open if name in each]
+    assert waits.startswith(f"refund_payment 60.00 USD of {waiting.shown['id']} waits for approval")
+    waiting.reject()
+    story = explained(waiting.intent_id)
+    assert [each for each in story.open if name in each] == []
+    [told] = [each.text for each in story.timeline if each.source == "staff"]
+    assert told.startswith(f"staff:ada rejected {name} refund_payment 60.00 USD, asked for by test")
 
 
 def test_tampering_is_a_difference(settling: Settling, owner_cursor: Any) -> None:
