@@ -11,7 +11,7 @@ from payments.models.approval import APPROVAL_INITIAL, APPROVAL_TRANSITIONS
 class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
-        ("payments", "0002_guards"),
+        ("payments", "0003_agreed_fees"),
     ]
 
     operations = [
