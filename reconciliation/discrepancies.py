@@ -23,6 +23,10 @@ class Discrepancy(TextChoices):
         "STATUS_MISMATCH",
         "The line reports money that, by our books and the PSP's look-up, has not moved so.",
     )
+    PARTIAL_SETTLEMENT = (
+        "PARTIAL_SETTLEMENT",
+        "The lines report a part of an amount; the rest is in no report yet.",
+    )
     DUPLICATE_AT_PSP = "DUPLICATE_AT_PSP", "The PSP reports the same money twice."
     UNKNOWN_LINE_TYPE = "UNKNOWN_LINE_TYPE", "No rule knows lines of this type."
     MALFORMED_LINE = (
@@ -65,7 +69,7 @@ OF_LINES: Final = frozenset(
     {
         *(D.MISSING_INTERNAL, D.AMOUNT_MISMATCH, D.CURRENCY_MISMATCH, D.TYPE_MISMATCH),
         *(D.STATUS_MISMATCH, D.DUPLICATE_AT_PSP, D.UNKNOWN_LINE_TYPE, D.MALFORMED_LINE),
-        *(D.PSP_UNANSWERED, D.ATTEMPT_FAILED),
+        *(D.PSP_UNANSWERED, D.ATTEMPT_FAILED, D.PARTIAL_SETTLEMENT, D.AMBIGUOUS),
     }
 )
 """What a line of a settlement report can be, while it is not matched."""
@@ -89,6 +93,9 @@ ADVICE: Final[dict[Discrepancy, str]] = {
     D.STATUS_MISMATCH: (
         "Compare both sides in the PSP's dashboard. Once its look-up says what its report says, "
         + _REQUEUE
+    ),
+    D.PARTIAL_SETTLEMENT: (
+        "Ask the PSP for the rest, or why it settled less. Once the rest comes, both lines match."
     ),
     D.DUPLICATE_AT_PSP: "Ask the PSP which of the lines counts, and to reverse the other.",
     D.UNKNOWN_LINE_TYPE: "Find out what the type means; have the adapter learn it, " + _REQUEUE,

@@ -15,6 +15,8 @@ class LineKind(StrEnum):
     CHARGE = "charge"
     CHARGE_FAILURE = "charge_failure"
     """A capture was reversed."""
+    PARTIAL_CAPTURE_REVERSAL = "partial_capture_reversal"
+    """Of a charge reported with all that was authorized, the part that was not captured."""
     REFUND = "refund"
     REFUND_FAILURE = "refund_failure"
     DISPUTE = "dispute"
@@ -35,9 +37,11 @@ class LineKind(StrEnum):
     """A kind that the adapter does not know; an operator decides."""
 
 
-OPERATION_LINES = frozenset(
-    {LineKind.CHARGE, LineKind.CHARGE_FAILURE, LineKind.REFUND, LineKind.REFUND_FAILURE}
+CHARGE_LINES = frozenset(
+    {LineKind.CHARGE, LineKind.CHARGE_FAILURE, LineKind.PARTIAL_CAPTURE_REVERSAL}
 )
+REFUND_LINES = frozenset({LineKind.REFUND, LineKind.REFUND_FAILURE})
+OPERATION_LINES = CHARGE_LINES | REFUND_LINES
 DISPUTE_LINES = frozenset({LineKind.DISPUTE, LineKind.DISPUTE_REVERSAL, LineKind.DISPUTE_FEE})
 ACCOUNT_LINES = frozenset(
     {LineKind.FEE, LineKind.RESERVE, LineKind.PAYOUT, LineKind.PAYOUT_REVERSAL}

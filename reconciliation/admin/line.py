@@ -18,6 +18,7 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
 from ledger.chart import PSP_BALANCE
+from ledger.money import Money
 from ledger.selectors import changes_by_rule
 from ledger.settlement_rules import SOURCE
 from payments import public_ids
@@ -30,7 +31,7 @@ from payments.models import Operation, PaymentIntent, PspAccount
 from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.discrepancies import ADVICE, OF_LINES, Discrepancy
-from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
+from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport, SettlementShare
 from reconciliation.services.matching.line_bookings import source_of
 from reconciliation.states import LineStatus
 
@@ -193,6 +194,28 @@ class SettlementMatchAdmin(ReadOnlyAdmin):
     @shown(description="matched")
     def matched(self, match: SettlementMatch) -> SafeString:
         return display.in_one_line(display.time(match.matched_at))
+
+
+@admin.register(SettlementShare)
+class SettlementShareAdmin(ReadOnlyAdmin):
+    """How much of a line is about one capture."""
+
+    list_display = ("shown_line", "capture", "amount")
+    list_display_links = ("amount",)
+    list_select_related = ("line",)
+    fieldsets = ((None, {"fields": ("shown_line", "capture", "amount")}),)
+
+    @shown(description="line")
+    def shown_line(self, share: SettlementShare) -> SafeString:
+        return _link_to_line(share.line_id, f"line {share.line_id}")
+
+    @shown(description="capture")
+    def capture(self, share: SettlementShare) -> SafeString | str:
+        return display.link(public_ids.OPERATION, share.operation_id)
+
+    @shown(description="amount")
+    def amount(self, share: SettlementShare) -> SafeString:
+        return display.in_one_line(str(Money(share.amount_minor, share.line.currency)))
 
 
 def settlement_of_payment(intent: PaymentIntent) -> Section:

@@ -9,7 +9,7 @@ from reconciliation.models.expectation import (
 from reconciliation.models.export import ScheduledExport
 from reconciliation.models.fetch import LookUpBudget, ReportFetch
 from reconciliation.models.folder import WatchedFile
-from reconciliation.models.line import SettlementLine, SettlementMatch
+from reconciliation.models.line import SettlementLine, SettlementMatch, SettlementShare
 from reconciliation.models.payout_sum import PayoutSum
 from reconciliation.models.report import ReportChunk, SettlementReport, StagedLine
 from reconciliation.models.variance import LineVariance
@@ -28,6 +28,7 @@ __all__ = [
     "ScheduledExport",
     "SettlementLine",
     "SettlementMatch",
+    "SettlementShare",
     "SettlementReport",
     "SettlementWatch",
     "StagedLine",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django_fsm import transition
 
@@ -229,7 +231,18 @@ class SettlementLine(MachineModel):
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.OPEN), target=S.OPEN)
     def requeue(self) -> None:
-        """An operator wants it matched again."""
+        """An operator wants it matched again, or the rest of its amount has come."""
+
+    def requeue_at(self, now: datetime) -> None:
+        """Have a line that was given up matched again, with all the time that a new one has."""
+        self.requeue()
+        self.attempts, self.discrepancy = 0, ""
+        self.next_attempt_at = self.retrying_since = now
+        self.save(
+            update_fields=[
+                *("status", "attempts", "next_attempt_at", "retrying_since", "discrepancy"),
+            ]
+        )
 
 
 class SettlementMatch(models.Model):
@@ -250,6 +263,36 @@ class SettlementMatch(models.Model):
     class Meta:
         db_table = "reconciliation_settlement_match"
         verbose_name_plural = "settlement matches"
+
+    def __str__(self) -> str:
+        return f"line {self.line_id}"
+
+
+class SettlementShare(models.Model):
+    """How much of a line is about one of several captures of its payment.
+
+    Only lines of a PSP that reports by payment have shares; any other line is about its operation.
+    """
+
+    application_rights = ("select", "insert")
+
+    line = models.ForeignKey(
+        SettlementLine,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="shares",
+    )
+    operation = models.ForeignKey(Operation, on_delete=models.PROTECT, db_constraint=False)
+    amount_minor = models.BigIntegerField()
+    """In the currency of the line; negative if it reverses what was settled."""
+
+    class Meta:
+        db_table = "reconciliation_settlement_share"
+        constraints = [
+            models.UniqueConstraint(fields=["line", "operation"], name="share_once"),
+            models.CheckConstraint(condition=~models.Q(amount_minor=0), name="share_is_not_empty"),
+        ]
 
     def __str__(self) -> str:
         return f"line {self.line_id}"

@@ -37,7 +37,8 @@ _DIFFERENT: Final = """
                        THEN l.gross_minor - l.fee_minor ELSE 0 END AS minor,
                   (l.operation_id IS NOT NULL)::int AS times,
                   CASE WHEN l.status <> 'matched' THEN 1990
-                       WHEN l.kind IN ('charge', 'charge_failure') THEN 1100
+                       WHEN l.kind IN ('charge', 'charge_failure',
+                                       'partial_capture_reversal') THEN 1100
                        WHEN l.kind IN ('refund', 'refund_failure') THEN 2200
                        WHEN l.kind IN ('payout', 'payout_reversal') THEN 1120
                        WHEN l.kind = 'risk_reserved_funds' THEN 1130

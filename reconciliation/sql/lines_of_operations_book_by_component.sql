@@ -31,8 +31,8 @@ BEGIN
                     UNION ALL
                    SELECT said.code, -said.minor
                      FROM (VALUES (1110, l.gross_minor - l.fee_minor),
-                                  (CASE WHEN l.kind IN ('charge', 'charge_failure') THEN 1100
-                                        ELSE 2200 END, -l.gross_minor),
+                                  (CASE WHEN l.kind IN ('refund', 'refund_failure') THEN 2200
+                                        ELSE 1100 END, -l.gross_minor),
                                   (5100, l.markup_minor),
                                   (5110, l.interchange_minor),
                                   (5120, l.scheme_fee_minor)) AS said (code, minor)

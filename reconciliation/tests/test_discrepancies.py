@@ -21,6 +21,7 @@ from ledger.services import post
 from payments.models import Case, Operation
 from payments.services.cases.opening import case_about_account, open_case
 from payments.states import CaseKind
+from payments.tests.support.shop import body_of
 from reconciliation import tasks
 from reconciliation.discrepancies import ADVICE, OF_LINES, Discrepancy
 from reconciliation.models import SettlementLine
@@ -50,19 +51,30 @@ def operation(settling: Settling, *, currency: str = "USD", refunded: bool = Fal
     return settling.shop.operations(intent_id)[-1]
 
 
+def twice_captured(settling: Settling) -> Operation:
+    """One of two equal captures of a new payment."""
+    settling.shop.order_id = f"order-{uuid.uuid4().hex[:12]}"
+    intent_id = body_of(settling.shop.create(1_000, manual=True))["id"]
+    for is_last in (False, True):
+        settling.shop.capture(intent_id, 500, final=is_last)
+    return settling.shop.operations(intent_id)[-1]
+
+
 def seeded(settling: Settling) -> tuple[list[str], dict[str, Discrepancy]]:
     """Healthy rows, and by defective row its code."""
     healthy = [f"ok{n} charge {operation(settling).psp_id} 9000 100" for n in range(4)]
     twice = healthy[0].split()[2]
     return [*healthy, "ok9 payout po_1 -9000 25"], {
         "d1 charge cap_stranger 9000 0": D.MISSING_INTERNAL,
-        f"d2 charge {operation(settling).psp_id} 8999 0": D.AMOUNT_MISMATCH,
+        f"d2 charge {operation(settling).psp_id} 9001 0": D.AMOUNT_MISMATCH,
+        f"dp charge {operation(settling).psp_id} 8999 0": D.PARTIAL_SETTLEMENT,
         f"d3 charge {operation(settling, currency='EUR').psp_id} 9000 0": D.CURRENCY_MISMATCH,
         f"d4 refund {operation(settling).psp_id} -9000 0": D.TYPE_MISMATCH,
         f"d5 refund_failure {operation(settling, refunded=True).psp_id} 9000 0": D.STATUS_MISMATCH,
         f"d6 charge {twice} 9000 0": D.DUPLICATE_AT_PSP,
         "d7 surprise x_1 0 5": D.UNKNOWN_LINE_TYPE,
         "d8 charge cap_x -9000 0": D.MALFORMED_LINE,
+        f"da charge {twice_captured(settling).psp_payment_id} 500 0": D.AMBIGUOUS,
         "d9 dispute sdp_silent -9000 0": D.PSP_UNANSWERED,
         "d0 payout po_booked -100 0": D.ATTEMPT_FAILED,
     }

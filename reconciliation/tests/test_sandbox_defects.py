@@ -13,6 +13,7 @@ from payments.clock import now_utc
 from payments.models import Case
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.tests.support.dispute_desk import LONG_AGO
+from payments.tests.support.shop import body_of
 from psp_adapters.sandbox_psp.rules.bank import STATEMENT_DEFECTS
 from psp_adapters.sandbox_psp.rules.report_defects import DEFECTS
 from reconciliation.discrepancies import Discrepancy as D
@@ -160,6 +161,7 @@ FOUND: Final[dict[D, Play]] = {
     D.TYPE_MISMATCH: report_with("wrong_type"),
     D.STATUS_MISMATCH: report_with("reversal_line"),
     D.DUPLICATE_AT_PSP: report_with("doubled_line"),
+    D.PARTIAL_SETTLEMENT: report_with("part_line"),
     D.UNKNOWN_LINE_TYPE: report_with("correction_line"),
     D.MALFORMED_LINE: report_with("wrong_sign"),
     D.PSP_UNANSWERED: psp_does_not_answer,
@@ -175,7 +177,7 @@ FOUND: Final[dict[D, Play]] = {
     D.BANK_AMOUNT_MISMATCH: statement_with("wrong_amount"),
     D.AMBIGUOUS: statement_with("two_payouts"),
 }
-HARMLESS: Final = ("renamed", "split", "overlapping", "repeated_line")
+HARMLESS: Final = ("renamed", "split", "overlapping", "repeated_line", "parted_line")
 
 
 def codes() -> set[str]:
@@ -194,6 +196,34 @@ def test_a_defect_is_found_under_its_code_and_under_no_other(
 ) -> None:
     FOUND[code](settling, owner_cursor)
     assert codes() == {code}
+
+
+def pay_in_two_captures(settling: Settling, *amounts_minor: int) -> None:
+    intent_id = body_of(settling.shop.create(10_000, manual=True))["id"]
+    for amount_minor, is_last in zip(amounts_minor, (False, True), strict=True):
+        settling.shop.capture(intent_id, amount_minor, final=is_last)
+
+
+def test_a_line_that_names_its_payment_alone_is_found_to_fit_two_captures(
+    settling: Settling,
+) -> None:
+    pay_in_two_captures(settling, 5_000, 5_000)
+    settling.shop.psp.spoil_report(settling.api_key, "missing_line", line=2)
+    settling.shop.psp.spoil_report(settling.api_key, "payment_line")
+    settling.close()
+    settling.take_in()
+    assert codes() == {D.AMBIGUOUS}
+
+
+def test_one_line_for_all_captures_of_a_payment_is_no_defect(settling: Settling) -> None:
+    pay_in_two_captures(settling, 6_000, 4_000)
+    settling.shop.psp.spoil_report(settling.api_key, "merged")
+    settling.close()
+    settling.take_in()
+    assert [line.status for line in settling.lines()] == [LineStatus.MATCHED]
+    assert codes() == set()
+    [remainder] = remainders_of(settling.shop.account)
+    assert remainder.stated == remainder.explained
 
 
 def test_a_payout_that_the_bank_does_not_show_is_found(
@@ -215,7 +245,7 @@ def test_files_that_say_the_same_in_another_way_change_nothing(
     before = money_rows()
     settling.take_in()
     assert {line.status for line in settling.lines()} == {LineStatus.MATCHED}
-    assert len(settling.lines()) == 3
+    assert len(settling.lines()) == (4 if defect == "parted_line" else 3)
     assert codes() == set()
     [remainder] = remainders_of(settling.shop.account)
     assert remainder.stated == remainder.explained
@@ -226,7 +256,8 @@ def test_the_list_of_codes_and_of_defects_is_whole() -> None:
     assert set(FOUND) | NOT_OF_A_PSP | {D.PAYOUT_NOT_ON_BANK} == set(D)
     played = {"none", "unknown_id", "missing_line", "absent", *HARMLESS}
     played |= {"wrong_fee", "wrong_fee_parts"}  # matching/test_operation_lines
-    played |= {"foreign_line", "wrong_amount", "wrong_currency", "wrong_type", "reversal_line"}
+    played |= {"foreign_line", "part_line", "payment_line", "merged", "reversal_line"}
+    played |= {"wrong_amount", "wrong_currency", "wrong_type"}
     assert played | {"doubled_line", "correction_line", "wrong_sign", "truncated"} == set(DEFECTS)
     assert set(STATEMENT_DEFECTS) == {
         *("missing_payout", "wrong_amount", "foreign_entry", "two_payouts"),

@@ -97,6 +97,18 @@ def _reversal(line: Line) -> Line:
     return {**line, **amounts, **names}
 
 
+def _half(line: Line) -> Line:
+    """A half of the money of the line, with its whole fee."""
+    return _with_amount(line, _minor(line, "gross_minor") // 2)
+
+
+def _rest(line: Line) -> Line:
+    """The other half, without a fee."""
+    gross_minor = _minor(line, "gross_minor") - _minor(_half(line), "gross_minor")
+    amounts = {**_NO_FEE, "gross_minor": gross_minor, "net_minor": gross_minor}
+    return {**line, **amounts, "line": _named(line, "rest")}
+
+
 _OF_LINES: Final[Mapping[str, Callable[[Line], Sequence[Line]]]] = {
     "missing_line": lambda line: [],
     "doubled_line": lambda line: [line, {**line, "line": _named(line, "again")}],
@@ -104,6 +116,9 @@ _OF_LINES: Final[Mapping[str, Callable[[Line], Sequence[Line]]]] = {
     "correction_line": lambda line: [line, _correction(line)],
     "foreign_line": lambda line: [line, _foreign(line)],
     "reversal_line": lambda line: [line, _reversal(line)],
+    "part_line": lambda line: [_half(line)],
+    "parted_line": lambda line: [_half(line), _rest(line)],
+    "payment_line": lambda line: [{**line, "id": line["payment_id"]}],
     "wrong_amount": lambda line: [_with_amount(line, _minor(line, "gross_minor") + 1)],
     "wrong_sign": lambda line: [_with_amount(line, -_minor(line, "gross_minor"))],
     "wrong_currency": lambda line: [
@@ -134,10 +149,27 @@ def _part(file: Written, number: int, lines: tuple[Line, ...]) -> Written:
     return replace(file, name=file.name.replace(".csv", f"_{number}.csv"), lines=lines)
 
 
+def _merged(file: Written) -> list[Written]:
+    """One line for all charges of a payment, which names the payment."""
+    first: dict[object, dict[str, object]] = {}
+    lines: list[Line] = []
+    for line in file.lines:
+        if line["type"] != "charge":
+            lines.append(line)
+        elif (merged := first.get(line["payment_id"])) is None:
+            first[line["payment_id"]] = merged = {**line, "id": line["payment_id"]}
+            lines.append(merged)
+        else:
+            for column in ("gross_minor", "net_minor", *_NO_FEE):
+                merged[column] = _minor(merged, column) + _minor(line, column)
+    return [replace(file, lines=tuple(lines))]
+
+
 _OF_FILES: Final[Mapping[str, Callable[[Written], list[Written]]]] = {
     "truncated": lambda file: [replace(file, is_cut=True)],
     "absent": lambda file: [replace(file, is_absent=True)],
     "renamed": lambda file: [file, replace(file, name=f"renamed_{file.name}")],
+    "merged": _merged,
     "split": _split,
     "overlapping": _overlapping,
 }

@@ -25,21 +25,30 @@ CODES: Final = (PSP_RECEIVABLE.code, REFUND_IN_FLIGHT.code)
 _APPLIED: Final = sorted({*OPERATION_OPEN, OperationStatus.SUCCEEDED, OperationStatus.EXCESS})
 """In the books, as long as it was not reversed. An open one has posted only if the PSP took it."""
 
-# `due`: the change of our balance that no matched line says yet. A line that is not matched has a
-# discrepancy of its own: what it names is open, and not missing.
+# `due`: the change of our balance that no matched line says yet; of a line about several captures
+# each has its share. A line that is not matched has a discrepancy of its own: what it names, itself
+# or by its payment, is open, and not missing.
 _OPEN: Final = """
-    SELECT o.id, CASE o.kind WHEN 'refund' THEN -due.times ELSE due.times END * o.amount_minor,
-           EXISTS (
+    SELECT o.id, due.minor, EXISTS (
                SELECT FROM reconciliation_settlement_line l
-                WHERE o.psp_id <> '' AND l.psp_account_id = o.psp_account_id
-                  AND l.psp_id = o.psp_id AND l.status <> 'matched')
+                WHERE l.psp_account_id = o.psp_account_id AND l.psp_id <> ''
+                  AND l.psp_id IN (o.psp_id, CASE o.kind WHEN 'capture' THEN o.psp_payment_id
+                                                         ELSE o.psp_id END)
+                  AND l.status <> 'matched')
       FROM payments_operation o
      CROSS JOIN LATERAL (
-           SELECT CASE WHEN o.status = ANY (%s) THEN 1 ELSE 0 END - coalesce(sum(
-                      CASE WHEN l.kind IN ('charge', 'refund') THEN 1 ELSE -1 END), 0) AS times
-             FROM reconciliation_settlement_line l
-            WHERE l.operation_id = o.id AND l.status = 'matched') AS due
-     WHERE o.id = ANY (%s::uuid[]) AND due.times <> 0
+           SELECT CASE WHEN o.status = ANY (%s)
+                       THEN CASE o.kind WHEN 'refund' THEN -o.amount_minor
+                                        ELSE o.amount_minor END
+                       ELSE 0 END - coalesce(sum(settled.minor), 0) AS minor
+             FROM (SELECT l.gross_minor AS minor
+                     FROM reconciliation_settlement_line l
+                    WHERE l.operation_id = o.id AND l.status = 'matched' AND NOT EXISTS (
+                          SELECT FROM reconciliation_settlement_share n WHERE n.line_id = l.id)
+                    UNION ALL
+                   SELECT s.amount_minor FROM reconciliation_settlement_share s
+                    WHERE s.operation_id = o.id) AS settled) AS due
+     WHERE o.id = ANY (%s::uuid[]) AND due.minor <> 0
        AND (o.kind IN ('capture', 'refund') OR o.kind = 'authorize' AND o.capture_now)"""
 
 # Entries of one database transaction are read together, or not at all.
@@ -96,9 +105,13 @@ def lines_came_at(operation_ids: Collection[UUID]) -> dict[UUID, datetime]:
     """When the newest matched line of each of these operations came; those without one are not in
     it."""
     rows = execute(
-        "SELECT operation_id, max(stored_at) FROM reconciliation_settlement_line "
-        "WHERE operation_id = ANY (%s::uuid[]) AND status = 'matched' GROUP BY operation_id",
-        [list(operation_ids)],
+        "SELECT named.id, max(named.stored_at) FROM ("
+        "SELECT operation_id AS id, stored_at FROM reconciliation_settlement_line "
+        "WHERE operation_id = ANY (%s::uuid[]) AND status = 'matched' UNION ALL "
+        "SELECT s.operation_id, l.stored_at FROM reconciliation_settlement_share s "
+        "JOIN reconciliation_settlement_line l ON l.id = s.line_id "
+        "WHERE s.operation_id = ANY (%s::uuid[])) AS named GROUP BY named.id",
+        [list(operation_ids)] * 2,
     )
     return dict(rows)
 

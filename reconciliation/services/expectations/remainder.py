@@ -61,7 +61,15 @@ _NAMED: Final = f"""{_UNMATCHED}
       FROM unmatched l
       JOIN payments_operation o ON o.psp_account_id = l.psp_account_id AND o.psp_id = l.psp_id
      WHERE l.psp_id <> '' AND o.psp_id <> ''
-       AND o.kind IN ('authorize', 'capture', 'refund')"""
+       AND o.kind IN ('authorize', 'capture', 'refund')
+     UNION
+    SELECT c.id
+      FROM unmatched l
+      JOIN payments_operation a ON a.psp_account_id = l.psp_account_id AND a.kind = 'authorize'
+       AND a.psp_payment_id = l.psp_id AND a.psp_payment_id <> ''
+      JOIN payments_operation c ON c.intent_id = a.intent_id AND c.kind = 'capture'
+       AND c.charge_id = a.id
+     WHERE l.psp_id <> ''"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

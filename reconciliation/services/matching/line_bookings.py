@@ -36,6 +36,10 @@ _Change = tuple[_BySign, int]
 _GROSS: Final[Mapping[str, _BySign]] = {
     LineKind.CHARGE: (rules.charge_settled, rules.charge_settled),
     LineKind.CHARGE_FAILURE: (rules.charge_settlement_reversed, rules.charge_settlement_reversed),
+    LineKind.PARTIAL_CAPTURE_REVERSAL: (
+        rules.charge_settlement_reversed,
+        rules.charge_settlement_reversed,
+    ),
     LineKind.REFUND: (rules.refund_settled, rules.refund_settled),
     LineKind.REFUND_FAILURE: (rules.refund_settlement_reversed, rules.refund_settlement_reversed),
     LineKind.RESERVE: (rules.reserve_released, rules.reserve_withheld),

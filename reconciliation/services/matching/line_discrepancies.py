@@ -10,8 +10,9 @@ from psp_adapters.registry import BadCredentials
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine
 from reconciliation.services.matching.dispute_line_facts import LineConflict
-from reconciliation.services.matching.operation_lines import of_balance, operation_of
-from reconciliation.services.matching.recorded_operations import balance_of
+from reconciliation.services.matching.line_groups import discrepancy_of_group, group_of
+from reconciliation.services.matching.operation_lines import operation_of
+from reconciliation.services.matching.payment_lines import LineWaits
 
 
 def discrepancy_of(line: SettlementLine, reason: Exception) -> Discrepancy:
@@ -23,6 +24,8 @@ def discrepancy_of(line: SettlementLine, reason: Exception) -> Discrepancy:
         return reason.code
     if isinstance(reason, Conflict):
         return Discrepancy.STATUS_MISMATCH
+    if isinstance(reason, LineWaits):
+        return reason.code
     if not isinstance(reason, Inconclusive):
         return Discrepancy.ATTEMPT_FAILED
     if reason.is_unanswered or isinstance(reason.__cause__, BadCredentials):
@@ -41,8 +44,9 @@ def _of_dispute(line: SettlementLine) -> Discrepancy:
 
 
 def _of_operation(line: SettlementLine) -> Discrepancy:
-    if operation_of(line.psp_account, line.reported) is not None:
-        return of_balance(balance_of(line))
+    operation = operation_of(line.psp_account, line.reported)
+    if operation is not None:
+        return discrepancy_of_group(operation, line.gross_minor, group_of(line))
     others = Operation.objects.filter(psp_account_id=line.psp_account_id, psp_id=line.psp_id)
     is_of_another_kind = others.exclude(psp_id="").exists()
     return Discrepancy.TYPE_MISMATCH if is_of_another_kind else Discrepancy.MISSING_INTERNAL

@@ -16,66 +16,46 @@ from payments.selectors.payments import newest_charge_of_psp_payment
 from payments.services.psp_gateway import references
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.payment_sync import sync_operation, sync_payment
-from payments.states import OPERATION_OPEN
-from payments.states import OperationStatus as S
 from psp_adapters.contract.operations import OperationKind as K
-from psp_adapters.contract.settlement_reports import OPERATION_LINES, LineKind, ReportLine
+from psp_adapters.contract.settlement_reports import REFUND_LINES, LineKind, ReportLine
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.services.matching.dispute_line_facts import (
     MALFORMED,
     LineConflict,
     of_amounts,
 )
+from reconciliation.services.matching.line_groups import (
+    SIGNS,
+    WAS_APPLIED,
+    LineGroup,
+    agrees,
+    can_agree,
+    disagreement,
+    discrepancy_of_group,
+)
 
-APPLIED: Final = frozenset({S.SUCCEEDED, S.EXCESS})
-"""The operation has moved its money, and was not reversed."""
-WAS_APPLIED: Final = APPLIED | {S.REVERSED}
 NO_PAYMENT: Final = "it concerns no payment of ours at this account"
-SIGNS: Final = {
-    LineKind.CHARGE: 1,
-    LineKind.CHARGE_FAILURE: -1,
-    LineKind.REFUND: -1,
-    LineKind.REFUND_FAILURE: 1,
-}
-"""The sign of a line of each kind, in what the PSP holds for us."""
-EFFECTS: Final = {
-    LineKind.CHARGE: 1,
-    LineKind.CHARGE_FAILURE: -1,
-    LineKind.REFUND: 1,
-    LineKind.REFUND_FAILURE: -1,
-}
-"""1: the line applies its operation; -1: it reverses it."""
 # A charge is a capture, or a sale at once: to authorize alone moves nothing.
 _CHARGES: Final = Q(kind=K.CAPTURE.value) | Q(kind=K.AUTHORIZE.value, capture_now=True)
 _REFUNDS: Final = Q(kind=K.REFUND.value)
-OPERATIONS: Final = {
-    LineKind.CHARGE: _CHARGES,
-    LineKind.CHARGE_FAILURE: _CHARGES,
-    LineKind.REFUND: _REFUNDS,
-    LineKind.REFUND_FAILURE: _REFUNDS,
-}
-
-assert set(SIGNS) == set(EFFECTS) == set(OPERATIONS) == OPERATION_LINES
 
 
 def match_operation_line(
-    *, account: PspAccount, line: ReportLine, balance: int, actor: str
+    *, account: PspAccount, line: ReportLine, group: LineGroup, actor: str
 ) -> Operation:
-    """The operation that a line reports, once its status agrees with all its lines.
+    """The operation that a line reports, once its status agrees with all its lines (`group`).
 
-    `balance`: report lines that apply the operation minus lines that reverse it, this one included;
-    1 is applied, 0 reversed; no answer of the PSP agrees with another one. Asks the PSP only if our
-    operation differs from that, and holds no connection of a pool meanwhile. Raises Inconclusive,
-    LineConflict, and Conflict (a case of its own is open).
+    Asks the PSP only if another status of our operation would agree, and holds no connection of a
+    pool meanwhile. Raises Inconclusive, LineConflict, and Conflict (a case of its own is open).
     """
-    reported = _reported_amount(line)
+    reported = reported_amount(line)
     operation = operation_of(account, line)
     if operation is not None:
-        _require_amount(operation, reported)
-        if is_recorded(operation, balance):
+        if agrees(operation, line.gross, group):
             return operation
-        if operation.status in WAS_APPLIED and balance not in (0, 1):
-            raise Inconclusive(disagreement(operation, balance))
+        _refuse_amount(operation, line, reported, group)
+        if operation.status in WAS_APPLIED and not can_agree(operation, group):
+            raise Inconclusive(disagreement(operation, group))
         sync_operation(operation.id, actor=actor)
     else:
         charge = newest_charge_of_psp_payment(account.id, line.psp_payment_id)
@@ -85,26 +65,15 @@ def match_operation_line(
     operation = operation_of(account, line)
     if operation is None:
         raise Inconclusive("the provider does not show the operation that its report names")
-    _require_amount(operation, reported)
-    if operation.status in OPERATION_OPEN or _is_applied(operation) != balance:
+    if not agrees(operation, line.gross, group):
+        _refuse_amount(operation, line, reported, group)
         # Another line may come, or the PSP's look-up lags behind its report.
-        raise Inconclusive(disagreement(operation, balance))
+        raise Inconclusive(disagreement(operation, group))
     return operation
 
 
-def disagreement(operation: Operation, balance: int) -> str:
-    """Why lines with this balance do not match their operation."""
-    status = f"{operation.public_id} is {operation.status}"
-    return f"{status}, and by the reports its money moved {balance} times"
-
-
-def of_balance(balance: int) -> Discrepancy:
-    """The code of lines that do not agree with their operation, by their balance."""
-    return Discrepancy.DUPLICATE_AT_PSP if balance > 1 else Discrepancy.STATUS_MISMATCH
-
-
-def _reported_amount(line: ReportLine) -> Money:
-    """The amount of its operation; raises LineConflict for what no operation can have."""
+def reported_amount(line: ReportLine) -> Money:
+    """What it moved; raises LineConflict for what no operation can have."""
     minor = line.gross.minor
     if (minor > 0) - (minor < 0) != SIGNS[line.kind]:
         raise LineConflict(f"a line of the kind {line.kind} about {line.gross}", code=MALFORMED)
@@ -120,7 +89,8 @@ def _reported_amount(line: ReportLine) -> Money:
 
 def operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
     """By the PSP's id, or by our reference while we have no id (the answer was lost)."""
-    rows = Operation.objects.filter(OPERATIONS[line.kind], psp_account=account)
+    which = _REFUNDS if line.kind in REFUND_LINES else _CHARGES
+    rows = Operation.objects.filter(which, psp_account=account)
     found = rows.filter(psp_id=line.psp_id).exclude(psp_id="").first()
     identifier = references.operation_id_of(line.reference)
     if found is None and identifier is not None:
@@ -128,18 +98,23 @@ def operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
     return found
 
 
-def is_recorded(operation: Operation, balance: int) -> bool:
-    """Does the operation's final status agree with all lines about it?"""
-    return operation.status in WAS_APPLIED and _is_applied(operation) == balance
+def _refuse_amount(
+    operation: Operation, line: ReportLine, reported: Money, group: LineGroup
+) -> None:
+    """Raise LineConflict for another currency, or more than the operation's amount."""
+    if reported.currency == operation.currency:
+        code = discrepancy_of_group(operation, line.gross.minor, group)
+        if code is not Discrepancy.AMOUNT_MISMATCH or _may_be_one_of_two(operation, line):
+            return
+    why = f"the report says {reported}, {operation.public_id} is about {operation.amount}"
+    if reported.minor < operation.amount_minor:
+        why += f", and all lines about it say {Money(group.sum_minor, reported.currency)}"
+    raise LineConflict(why, code=of_amounts(reported, operation.amount), intent=operation.intent)
 
 
-def _is_applied(operation: Operation) -> bool:
-    return operation.status in APPLIED
-
-
-def _require_amount(operation: Operation, reported: Money) -> None:
-    if reported != operation.amount:
-        why = f"the report says {reported}, {operation.public_id} is about {operation.amount}"
-        raise LineConflict(
-            why, code=of_amounts(reported, operation.amount), intent=operation.intent
-        )
+def _may_be_one_of_two(operation: Operation, line: ReportLine) -> bool:
+    """Whether it may be one of two: all that was authorized, and what of it was not captured."""
+    of_two = (LineKind.CHARGE, LineKind.PARTIAL_CAPTURE_REVERSAL)
+    if line.kind not in of_two or operation.kind != K.CAPTURE:
+        return False
+    return abs(line.gross.minor) <= operation.intent.amount_authorized_minor

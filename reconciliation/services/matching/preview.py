@@ -18,21 +18,24 @@ from payments.models import PspAccount
 from payments.services.psp_gateway.accounts import adapter_of
 from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.report_files import ReportFile
-from psp_adapters.contract.settlement_reports import LineKind, ReportUnreadable
+from psp_adapters.contract.settlement_reports import (
+    REFUND_LINES,
+    LineKind,
+    ReportUnreadable,
+)
 from reconciliation.models import SettlementLine
 from reconciliation.services.matching.fee_variances import (
     ChargedMethod,
     charged_methods,
     fee_variances,
 )
-from reconciliation.services.matching.operation_lines import SIGNS
+from reconciliation.services.matching.line_groups import SIGNS
 from reconciliation.services.matching.recorded_operations import operations_named
 from reconciliation.services.reports.card_number_check import require_no_card_number
 from reconciliation.services.reports.line_identity import NumberedLine, numbered
 
 _AT_ONCE: Final = 2_000
 _EXAMPLES_MOST: Final = 20
-_REFUNDS: Final = frozenset({LineKind.REFUND, LineKind.REFUND_FAILURE})
 _KNOWN: Final = (
     "SELECT l.identity, l.occurrence, l.content_sha256 "
     "FROM unnest(%s::text[], %s::int[]) AS g (identity, occurrence) "
@@ -87,7 +90,10 @@ class Preview:
     recorded: int = 0
     """New lines of charges and refunds whose operation is recorded with that amount."""
     contradicting: Examples = field(default_factory=Examples)
-    """New lines whose operation has another amount or currency: each a case."""
+    """New lines whose operation has a smaller amount, or another currency: each a case, unless
+    another line of it reverses the rest."""
+    parts: Examples = field(default_factory=Examples)
+    """New lines of less than their operation's amount: they wait for the rest."""
 
     variances: Examples = field(default_factory=Examples)
     """New lines of charges whose fee is not the agreed one: one case for all of them."""
@@ -173,16 +179,19 @@ def _compare_with_operations(
     operations = {(row.psp_id, row.kind == OperationKind.REFUND): row for row in moved}
     methods = charged_methods([row.pk for row in moved]) if account.costs else {}
     for each in named:
-        operation = operations.get((each.line.psp_id, each.line.kind in _REFUNDS))
+        operation = operations.get((each.line.psp_id, each.line.kind in REFUND_LINES))
         if operation is None:
             continue
         gross = each.line.gross
-        if Money(gross.minor * SIGNS[each.line.kind], gross.currency) == operation.amount:
+        amount = Money(gross.minor * SIGNS[each.line.kind], gross.currency)
+        said = f"{_named(each)}, {operation.public_id} is {operation.amount}"
+        if amount == operation.amount:
             preview.recorded += 1
             if each.line.kind is LineKind.CHARGE and operation.pk in methods:
                 _compare_with_agreed(preview, account, each, methods[operation.pk])
+        elif amount.currency == operation.currency and 0 < amount.minor < operation.amount_minor:
+            preview.parts.add(said)
         else:
-            said = f"{_named(each)}, {operation.public_id} is {operation.amount}"
             preview.contradicting.add(said)
 
 
@@ -216,6 +225,7 @@ def lines_of(preview: Preview) -> list[str]:
         ("KNOWN WITH OTHER CONTENT, which would not count", preview.changed),
         ("ANOTHER AMOUNT THAN OURS, each a case", preview.contradicting),
         ("ANOTHER FEE THAN AGREED, booked, and one case for all", preview.variances),
+        ("PARTS OF AN AMOUNT, which wait for the rest", preview.parts),
     ):
         if examples.count:
             shown.append(f"{what}: {examples.count}")

@@ -55,13 +55,5 @@ def _requeue(line_id: int) -> bool:
         line = locked_line(line_id)
         if line.status != LineStatus.DEAD:
             return False
-        now = now_utc()
-        line.requeue()
-        line.attempts, line.next_attempt_at, line.retrying_since = 0, now, now
-        line.discrepancy = ""
-        line.save(
-            update_fields=[
-                *("status", "attempts", "next_attempt_at", "retrying_since", "discrepancy"),
-            ]
-        )
+        line.requeue_at(now_utc())
     return True

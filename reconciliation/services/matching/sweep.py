@@ -23,7 +23,7 @@ from payments.clock import now_utc
 from payments.models import Case, Operation, PaymentIntent
 from payments.services.cases.closing import ClosingRule, close_by_rule
 from payments.services.cases.opening import case_about_account, case_about_intent, open_case
-from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
+from payments.services.jobs.backoff import next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.payment_sync import Conflict
@@ -42,17 +42,24 @@ from reconciliation.services.matching.line_bookings import (
     to_book,
 )
 from reconciliation.services.matching.line_discrepancies import discrepancy_of
+from reconciliation.services.matching.line_groups import group_of, is_whole
 from reconciliation.services.matching.look_up_ceiling import (
     LookUpsSpent,
     time_to_wait_for,
     within_ceiling,
 )
 from reconciliation.services.matching.operation_lines import match_operation_line
+from reconciliation.services.matching.part_lines import is_over, wake_given_up_parts
+from reconciliation.services.matching.payment_lines import (
+    captures_of_payment,
+    match_payment_line,
+    write_shares,
+)
 from reconciliation.services.matching.payout_sums import add_up_payouts
 from reconciliation.services.matching.recorded_operations import (
-    balance_of,
     known_lines,
     waiting_lines,
+    wake_other_parts,
 )
 from reconciliation.services.matching.variance_cases import tell_variances
 from reconciliation.services.run_report import Ended, count_lines
@@ -104,6 +111,8 @@ class _Attempt:
     """For a line of a dispute."""
     operation: Operation | None = None
     """For a line of a charge or refund."""
+    is_of_payment: bool = False
+    """The line names a payment, and has shares of captures of it."""
     is_of_account: bool = False
     """A line of the account as a whole, which is what it says."""
     error: str = ""
@@ -155,12 +164,13 @@ def _end_without_psp(line_ids: list[int]) -> list[int]:
 
 def _match_known(line_ids: list[int], now: datetime) -> Collection[int]:
     known = known_lines(line_ids)
-    book_lines(line for line, _ in known)
-    note_variances(known, now)
-    matched = {line.id: operation_id for line, operation_id in known}
+    book_lines(each.line for each in known)
+    note_variances([(each.line, each.operation_id) for each in known], now)
+    matched = {each.line.id: each.operation_id for each in known}
     if matched:
         none = [None] * len(matched)
         execute(_END, [now, 1, list(matched), list(matched.values()), none])
+        wake_other_parts([each.line.id for each in known if each.is_part], now)
         count_lines(Ended.MATCHED, len(matched))
     return matched
 
@@ -170,7 +180,7 @@ def _leave_for_later(line_ids: list[int], now: datetime) -> Collection[int]:
     waiting = {
         line.id: line
         for line in waiting_lines(line_ids)
-        if not is_time_to_give_up(now, since=line.retrying_since, attempts=line.attempts + 1)
+        if not is_over(line, line.discrepancy, now, attempts=line.attempts + 1)
     }
     if waiting:
         lines = list(waiting.values())
@@ -244,9 +254,10 @@ def _match(line: SettlementLine) -> _Attempt:
     if reported.kind in DISPUTE_LINES:
         matched = match_dispute_line(account=account, line=reported, actor=ACTOR)
         return _Attempt(matched=matched)
-    found = match_operation_line(
-        account=account, line=reported, balance=balance_of(line), actor=ACTOR
-    )
+    if captures := captures_of_payment(line):
+        shares = match_payment_line(line, captures, actor=ACTOR)
+        return _Attempt(operation=shares[0].capture, is_of_payment=True)
+    found = match_operation_line(account=account, line=reported, group=group_of(line), actor=ACTOR)
     return _Attempt(operation=found)
 
 
@@ -257,7 +268,9 @@ def _record(leased: SettlementLine, attempt: _Attempt) -> None:
         if line is None:
             return
         now = now_utc()
-        if attempt.operation is not None or attempt.is_of_account:
+        if attempt.is_of_payment:
+            _book_shares(line, now)
+        elif attempt.operation is not None or attempt.is_of_account:
             _book(line, attempt.operation, now)
         elif attempt.matched is not None:
             _record_match(line, attempt.matched, now)
@@ -275,6 +288,18 @@ def _book(line: SettlementLine, operation: Operation | None, now: datetime) -> N
     line.match()
     line.operation_id = operation.id if operation else None
     _end(line, now)
+    if operation is not None and not is_whole(line, operation):
+        wake_other_parts([line.pk], now)
+
+
+def _book_shares(line: SettlementLine, now: datetime) -> None:
+    capture = write_shares(line)
+    if isinstance(capture, Operation):
+        _book(line, capture, now)
+        return
+    line.discrepancy = capture
+    _leave(line, until=now)
+    line.save(update_fields=["status", "next_attempt_at", "discrepancy"])
 
 
 def _settle_what_was_given_up(line: SettlementLine) -> None:
@@ -317,8 +342,10 @@ def _end(line: SettlementLine, now: datetime) -> None:
 def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> None:
     assert attempt.discrepancy is not None, "a failure has a code"
     line.last_error, line.discrepancy = clean_text(attempt.error, most=500), attempt.discrepancy
-    is_late = is_time_to_give_up(now, since=line.retrying_since, attempts=line.attempts)
-    if attempt.is_hopeless or (is_late and not attempt.is_unanswered):
+    is_late = is_over(line, attempt.discrepancy, now, attempts=line.attempts)
+    if wake_given_up_parts(line, now):
+        _leave(line, until=now)
+    elif attempt.is_hopeless or (is_late and not attempt.is_unanswered):
         line.next_attempt_at = None
         line.dead_letter()
         count_lines(Ended.GIVEN_UP)
@@ -326,11 +353,15 @@ def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> N
         open_case(_case_of(line, attempt.intent))
         logger.error("alert: %s is given up: %s", name_of(line), line.last_error)
     else:
-        count_lines(Ended.LEFT)
-        line.next_attempt_at = next_attempt(now, since=line.retrying_since)
-        if line.status != LineStatus.FAILING:
-            line.fail()
+        _leave(line, until=next_attempt(now, since=line.retrying_since))
     line.save(update_fields=["status", "last_error", "discrepancy", "next_attempt_at"])
+
+
+def _leave(line: SettlementLine, *, until: datetime) -> None:
+    count_lines(Ended.LEFT)
+    line.next_attempt_at = until
+    if line.status != LineStatus.FAILING:
+        line.fail()
 
 
 def _case_of(line: SettlementLine, intent: PaymentIntent | None) -> Case:

@@ -77,12 +77,12 @@ def test_an_overdue_item_is_expected_no_more_and_an_operation_that_a_line_names_
     speak_plainly(settling.shop, monkeypatch)
     charges = [settling.shop.operations(each)[0].psp_id for each in paid]
     let_days_pass(owner_cursor)
-    settling.read(f"l1 charge {charges[0]} 8999 0\nl2 charge {charges[1]} 9000 5".encode())
+    settling.read(f"l1 charge {charges[0]} 9001 0\nl2 charge {charges[1]} 9000 5".encode())
     settling.take_in()
     assert watch_settlements() == 1
     found = only(settling)
     assert (found.explained, found.missing, found.expected) == (usd(8_995), usd(9_000), usd(0))
-    assert found.breaks == {Discrepancy.AMOUNT_MISMATCH: usd(8_999)}
+    assert found.breaks == {Discrepancy.AMOUNT_MISMATCH: usd(9_001)}
 
 
 def test_a_psp_that_does_not_answer_is_named_and_the_others_are_shown(

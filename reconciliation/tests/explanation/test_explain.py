@@ -90,10 +90,10 @@ def test_an_operation_of_unknown_outcome_is_open_with_its_next_look_up(settling:
 def test_a_line_that_was_given_up_is_the_unexplained_remainder(plain: Settling) -> None:
     intent_id = plain.desk.pay(9_000)
     [charge] = plain.shop.operations(intent_id)
-    plain.read(f"l1 charge {charge.psp_id} 8999 0".encode())
+    plain.read(f"l1 charge {charge.psp_id} 9001 0".encode())
     match_due_lines()
     story = explained(intent_id)
-    assert [str(amount) for amount in story.unexplained.values()] == ["89.99 USD"]
+    assert [str(amount) for amount in story.unexplained.values()] == ["90.01 USD"]
     assert story.differences == []
     case = Case.objects.get()
     assert any(each.startswith(f"{case.public_id} contradiction is open") for each in story.open)
@@ -104,7 +104,7 @@ def test_a_line_that_was_given_up_is_the_unexplained_remainder(plain: Settling) 
 
 def test_what_operators_did_is_told_with_their_names_and_reasons(plain: Settling) -> None:
     intent_id = plain.desk.pay(9_000)
-    plain.read(f"l1 charge {plain.shop.operations(intent_id)[0].psp_id} 8999 0".encode())
+    plain.read(f"l1 charge {plain.shop.operations(intent_id)[0].psp_id} 9001 0".encode())
     match_due_lines()
     case = Case.objects.get()
     ada = User.objects.create_user("ada")

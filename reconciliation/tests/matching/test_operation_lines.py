@@ -250,7 +250,7 @@ def test_a_failure_line_that_the_psp_does_not_confirm_becomes_a_case(
     grow_old(owner_cursor)
     match_due_lines()
     assert LineStatus.DEAD in {line.status for line in plain.lines()}
-    assert "by the reports its money moved 0 times" in Case.objects.all()[0].summary
+    assert "SUCCEEDED, by its lines 0.00 USD moved" in Case.objects.all()[0].summary
 
 
 def test_two_lines_of_the_same_movement_do_not_match_one_operation(
@@ -262,7 +262,7 @@ def test_two_lines_of_the_same_movement_do_not_match_one_operation(
     plain.read(f"l1 refund {refund.psp_id} -2500 0\nl2 refund {refund.psp_id} -2500 0".encode())
     match_due_lines()
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
-    assert "its money moved 2 times" in plain.lines()[0].last_error
+    assert "by its lines -50.00 USD moved" in plain.lines()[0].last_error
 
 
 def test_a_charge_line_of_an_uncaptured_hold_does_not_match(plain: Settling) -> None:
@@ -303,12 +303,11 @@ def plain(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Settling:
     return settling
 
 
-@pytest.mark.parametrize("amount", ["8999", "9001"])
-def test_a_line_of_another_amount_than_ours_is_a_case(plain: Settling, amount: str) -> None:
+def test_a_line_of_more_than_our_amount_is_a_case(plain: Settling) -> None:
     intent_id = plain.desk.pay(9_000)
     charge = operation_of(plain, intent_id, "authorize")
     before = plain.booked()
-    plain.read(f"l1 charge {charge.psp_id} {amount} 0".encode())
+    plain.read(f"l1 charge {charge.psp_id} 9001 0".encode())
     match_due_lines()
     [line] = plain.lines()
     assert line.status == LineStatus.DEAD
@@ -316,7 +315,7 @@ def test_a_line_of_another_amount_than_ours_is_a_case(plain: Settling, amount: s
     assert (case.kind, case.intent_id) == ("contradiction", charge.intent_id)
     assert case.operation_id is None, "recovery of the charge goes on"
     assert f"{charge.public_id} is about 90.00 USD" in case.summary
-    assert plain.booked() == before | {1110: int(amount), 1990: -int(amount)}
+    assert plain.booked() == before | {1110: 9_001, 1990: -9_001}
 
 
 def test_a_line_of_an_unknown_operation_is_retried_and_becomes_a_case(

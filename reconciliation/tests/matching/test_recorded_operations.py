@@ -52,7 +52,11 @@ def report_of(settling: Settling) -> Iterator[str]:
     held_id = body_of(shop.create(5_000, manual=True))["id"]
     shop.capture(held_id, 4_000)
     _, capture = shop.operations(held_id)
-    failed, twice = sale(600), sale(300)
+    shop.order_id += "x"
+    paired_id = body_of(shop.create(5_000, manual=True))["id"]
+    shop.capture(paired_id, 3_500)
+    _, held = shop.operations(paired_id)
+    failed, twice, parted, whole = sale(600), sale(300), sale(900), sale(700)
     shop.psp.revise(reference_of(failed.id), "fail")
     sync_operation(failed.id, actor="test")
     yield f"charge {sale(9_000).psp_id} 9000 151"
@@ -62,6 +66,13 @@ def report_of(settling: Settling) -> Iterator[str]:
     yield f"charge {failed.psp_id} 600 10"
     yield f"charge_failure {failed.psp_id} -600 -10"
     yield f"charge {sale(800).psp_id} 799 1"
+    yield f"charge {sale(800).psp_id} 801 1"
+    yield f"charge {parted.psp_id} 500 1"
+    yield f"charge {parted.psp_id} 400 1"
+    yield f"charge {whole.psp_id} 700 1"
+    yield f"charge {whole.psp_id} 30 1"
+    yield f"charge {held.psp_id} 5000 1"
+    yield f"partial_capture_reversal {held.psp_id} -1500 0"
     yield f"charge {twice.psp_id} 300 1"
     yield f"charge {twice.psp_id} 300 1"
     yield f"charge {sale(200).psp_id} -200 0"
