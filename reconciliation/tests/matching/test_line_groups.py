@@ -238,7 +238,7 @@ def test_postgresql_takes_just_the_lines_that_agree_with_their_operation(
 
 
 def refusal_of(line: SettlementLine, charge: Operation) -> str:
-    """What PostgreSQL says to the line as matched; nothing of it stays."""
+    """What PostgreSQL says to the line as matched; it is rolled back."""
     try:
         with transaction.atomic():
             book_lines([to_book(line, payment_id=charge.intent_id)])
