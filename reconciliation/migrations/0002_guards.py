@@ -65,7 +65,6 @@ class Migration(migrations.Migration):
         run_sql_file("reconciliation", "known_kinds_are_permanent"),
         run_sql_file("reconciliation", "lines_of_accounts_equal_the_books"),
         run_sql_file("reconciliation", "lines_of_disputes_equal_the_books"),
-        run_sql_file("reconciliation", "lines_of_operations_equal_the_books"),
         run_sql_file("reconciliation", "matches_come_with_their_line"),
         run_sql_file("reconciliation", "bank_lines_equal_the_books"),
         run_sql_file(

@@ -45,6 +45,5 @@ class Migration(migrations.Migration):
             "psp_payment_id reference currency gross_minor fee_minor markup_minor "
             "interchange_minor scheme_fee_minor occurred_at stored_at",
         ),
-        run_sql_file("reconciliation", "lines_of_operations_equal_the_books"),
         run_sql_file("reconciliation", "lines_of_operations_book_by_component"),
     ]
