@@ -56,7 +56,7 @@ def test_one_line_of_a_payment_matches_all_its_captures(plain: Settling) -> None
     payment = captures[0].psp_payment_id
     assert report(plain, f"l1 charge {payment} 10000 70") == {"l1": ""}
     assert shares() == {"l1": [6_000, 4_000]}
-    assert plain.booked() == {1100: 0, 1110: 9_930, 5110: 70}
+    assert plain.booked() == {1100: 0, 1110: 9_930, 5100: 70}
     assert open_items([each.id for each in captures]) == {}
     assert_all_agrees()
 
