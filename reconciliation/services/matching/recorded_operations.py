@@ -189,9 +189,9 @@ def waiting_lines(line_ids: Sequence[int]) -> list[WaitingLine]:
         group = LineGroup(int(total), is_alone=False)
         code = discrepancy_of_group(operation, gross, group)
         if code is not Discrepancy.AMOUNT_MISMATCH:
-            waiting.append(WaitingLine(*named, disagreement(operation, group), code))
+            waiting.append(WaitingLine._make([*named, disagreement(operation, group), code]))
     of_no_payment = [
-        WaitingLine(*named, NO_PAYMENT, Discrepancy.MISSING_INTERNAL)
+        WaitingLine._make([*named, NO_PAYMENT, Discrepancy.MISSING_INTERNAL])
         for *named, reference in execute(_OF_NO_PAYMENT, [list(line_ids)])
         if references.operation_id_of(reference) is None
     ]
