@@ -178,6 +178,11 @@ def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]
     return {**result, "OPTIONS": options}
 
 
+def warehouse_role() -> str:
+    """The login of warehouses, which `migrate` lets read the views made for them."""
+    return os.environ.get("WAREHOUSE_ROLE", "").strip() or "payments_warehouse"
+
+
 def application_role() -> str:
     """The login of the running application: the user of DATABASE_URL.
 

@@ -5,6 +5,7 @@
 | DATABASE_URL | PostgreSQL login of the running application; it may not own the tables |
 | DATABASE_OWNER_URL | login that migrates and owns the tables; read only with DATABASE_ROLE=owner |
 | DATABASE_ROLE | `application` (default), or `owner` for `manage.py migrate` |
+| WAREHOUSE_ROLE | login that may read the views for warehouses, default `payments_warehouse` |
 | DATABASE_POOL | `off` for processes with one connection: workers, commands, tests |
 | DATABASE_POOL_MAX_SIZE | connections per web process, default 16 |
 | REDIS_URL | broker of Celery |

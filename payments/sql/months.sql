@@ -2,12 +2,12 @@
 -- id was made. None is until its owner runs payments_partition. Rows of no month are in the partition
 -- "rest", so that a missing month refuses no row.
 
-CREATE FUNCTION payments_first_id(moment timestamptz) RETURNS uuid LANGUAGE sql STABLE
+CREATE OR REPLACE FUNCTION payments_first_id(moment timestamptz) RETURNS uuid LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 
 -- The months of a table, oldest first. A month begins at NULL if it holds whatever came before it.
-CREATE FUNCTION payments_months(parent text)
+CREATE OR REPLACE FUNCTION payments_months(parent text)
     RETURNS TABLE (month text, begins timestamptz, ends timestamptz) LANGUAGE sql STABLE
 SET search_path = pg_catalog, public, pg_temp
 BEGIN ATOMIC
@@ -24,7 +24,7 @@ END;
 
 -- Makes the months of a partitioned table up to so many after the present one; returns how many it
 -- made. Rows of a new month are moved there from the rest. It waits half a second for its locks.
-CREATE FUNCTION payments_make_months(parent text, ahead int) RETURNS int LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION payments_make_months(parent text, ahead int) RETURNS int LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET timezone = 'UTC' SET lock_timeout = '500ms' AS $$
 DECLARE
     rest text := parent || '_rest';
@@ -73,7 +73,7 @@ END $$;
 
 -- Partitions a table; what it holds becomes its first month, and nothing is copied. Rights, indexes
 -- and triggers stay. For the owner alone, while no process runs.
-CREATE FUNCTION payments_partition(parent text, ahead int) RETURNS int LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION payments_partition(parent text, ahead int) RETURNS int LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
     first text := parent || '_first';
@@ -136,13 +136,24 @@ BEGIN
         EXECUTE format('GRANT %s %s ON %I TO %s', each.verb, each.columns, parent, each.role);
         EXECUTE format('REVOKE ALL ON %I FROM %s', first, each.role);
     END LOOP;
+    -- Views over the table, such as those for warehouses, show all its months.
+    FOR each IN
+        SELECT DISTINCT v.oid::regclass AS view, pg_get_viewdef(v.oid) AS said
+          FROM pg_depend d
+          JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
+          JOIN pg_class v ON v.oid = r.ev_class AND v.relkind = 'v'
+         WHERE d.refobjid = first::regclass
+    LOOP
+        EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', each.view,
+                       regexp_replace(each.said, format('\m%s\M', first), parent, 'g'));
+    END LOOP;
     RETURN payments_make_months(parent, ahead);
 END $$;
 
 -- Drops the months of deliveries that ended so long ago, four days at least, and have none pending;
 -- then those of attempts that no delivery can have. Returns their names. A month that is in use
 -- for half a second is left for the next call.
-CREATE FUNCTION payments_drop_months(kept interval) RETURNS text[] LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION payments_drop_months(kept interval) RETURNS text[] LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET timezone = 'UTC' SET lock_timeout = '500ms' AS $$
 DECLARE
     before timestamptz := now() - greatest(kept, interval '4 days');

@@ -40,6 +40,7 @@ def services(folder: Path, *, durable: bool) -> Iterator[tuple[dict[str, str], l
             port = postgres.port_of(database)
             variables["DATABASE_URL"] = postgres.url(folder, postgres.APPLICATION, port)
             variables["DATABASE_OWNER_URL"] = postgres.url(folder, postgres.OWNER, port)
+            variables["WAREHOUSE_URL"] = postgres.url(folder, postgres.WAREHOUSE, port)
             remedy = f"remove {' and '.join(map(str, state.places_of(folder)))}, then start again"
         require_known_migrations(variables["DATABASE_OWNER_URL"], remedy=remedy)
         if os.environ.get("REDIS_URL"):

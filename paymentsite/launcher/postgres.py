@@ -29,6 +29,7 @@ from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import LauncherError, say
 
 SUPERUSER, OWNER, APPLICATION, DATABASE = "postgres", "payments_owner", "payments_app", "payments"
+WAREHOUSE = "payments_warehouse"
 _UNPRIVILEGED_USER = "pgserver"
 
 
@@ -101,15 +102,16 @@ def port_of(process: Process) -> int:
 
 
 def make_roles(folder: Path, port: int, *, durable: bool) -> None:
-    """Make the two logins and the database, unless they exist.
+    """Make the three logins and the database, unless they exist.
 
-    The owner owns the tables and migrates. The application is not a member of the owner's role, and
-    neither connects to other databases of the server. Where nothing is kept, the owner may empty
-    tables whatever their triggers say.
+    The owner owns the tables and migrates. Application and warehouse are no members of the owner's
+    role, and none connects to other databases of the server. Where nothing is kept, the owner may
+    empty tables whatever their triggers say.
     """
     with psycopg.connect(url(folder, SUPERUSER, port, "postgres"), autocommit=True) as connection:
         known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
-        for role, rights in ((OWNER, "CREATEDB"), (APPLICATION, "NOCREATEDB")):
+        others = ((APPLICATION, "NOCREATEDB"), (WAREHOUSE, "NOCREATEDB"))
+        for role, rights in ((OWNER, "CREATEDB"), *others):
             if role not in known:
                 connection.execute(
                     sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEROLE {} PASSWORD {}").format(

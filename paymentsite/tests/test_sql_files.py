@@ -47,7 +47,9 @@ def test_every_trigger_and_function_of_the_database_is_in_a_file(
     in_files = {
         name
         for text in TEXTS.values()
-        for name in re.findall(rf"^CREATE (?:OR REPLACE |CONSTRAINT )?{created} (\w+)", text, re.M)
+        for name in re.findall(
+            rf"^CREATE (?:OR REPLACE |CONSTRAINT )?{created} (\w+)\b(?!\.)", text, re.M
+        )
     }
     assert {name for (name,) in owner_cursor.execute(present).fetchall()} == in_files
 

@@ -13,7 +13,7 @@ from django.core.management.commands import migrate
 from django.db import connection, transaction
 from psycopg import sql
 
-from paymentsite.environment import application_role
+from paymentsite.environment import application_role, warehouse_role
 from paymentsite.launcher.migration_check import fault_of_migrations
 
 OLDEST_POSTGRESQL: Final = 17
@@ -104,7 +104,8 @@ def fault_of_version() -> str:
 
 
 def grant_rights(role: str) -> None:
-    """Take every right of the role away and grant the declared ones, in one transaction.
+    """Take every right of the role away and grant the declared ones, in one transaction; likewise
+    those of the warehouse's login, if there is one.
 
     No other session sees it half done.
     """
@@ -113,6 +114,7 @@ def grant_rights(role: str) -> None:
             *_statements(role, columns_by_table(cursor)),
             *_of_functions(role, cursor),
             *_of_the_database(role, cursor),
+            *_of_the_warehouse(cursor),
         ):
             cursor.execute(statement)
 
@@ -146,6 +148,29 @@ def _of_the_database(role: str, cursor: Any) -> list[sql.Composed]:
     )
     names = {"name": sql.Identifier(name), "to": sql.Identifier(role)}
     return [sql.SQL(text).format(**names) for text in texts if is_owner]
+
+
+def _of_the_warehouse(cursor: Any) -> list[sql.Composed]:
+    """Lets the login of warehouses read their views; it is optional, and may not be there.
+
+    The schema is made by a migration: a database of before has none.
+    """
+    role = warehouse_role()
+    cursor.execute(
+        "SELECT current_database(), EXISTS (SELECT FROM pg_roles WHERE rolname = %s) "
+        "AND to_regnamespace('warehouse') IS NOT NULL",
+        [role],
+    )
+    database, is_there = cursor.fetchone()
+    texts = (
+        "REVOKE ALL ON ALL TABLES IN SCHEMA warehouse FROM {role}",
+        "REVOKE ALL ON SCHEMA warehouse FROM {role}",
+        "GRANT CONNECT ON DATABASE {database} TO {role}",
+        "GRANT USAGE ON SCHEMA warehouse TO {role}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA warehouse TO {role}",
+    )
+    names = {"role": sql.Identifier(role), "database": sql.Identifier(database)}
+    return [sql.SQL(text).format(**names) for text in texts if is_there]
 
 
 def columns_by_table(cursor: Any) -> dict[str, list[str]]:
@@ -200,7 +225,7 @@ def _statements(role: str, tables: Mapping[str, Iterable[str]]) -> Iterator[sql.
     to = sql.Identifier(role)
     for text in (
         "REVOKE ALL ON SCHEMA public FROM {role}",
-        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
         "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {role}",
         "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, {role}",
         "GRANT USAGE ON SCHEMA public TO {role}",
