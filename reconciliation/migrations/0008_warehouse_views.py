@@ -8,8 +8,8 @@ from ledger.database.guards import run_sql_file
 class Migration(migrations.Migration):
     dependencies = [
         ("ledger", "0004_fee_components"),
-        ("payments", "0003_agreed_fees"),
-        ("reconciliation", "0006_scheduled_exports"),
+        ("payments", "0004_approvals"),
+        ("reconciliation", "0007_lines_in_parts"),
     ]
 
     operations = [
