@@ -20,7 +20,6 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.models import PaymentIntent
 from payments.tests.support.shop import Shop, body_of
-from paymentsite.tests.fixtures.database_fixtures import DatabaseUrls
 from reconciliation.tests.support.banking import Banking
 from reconciliation.tests.support.business_day import play_business_day
 
@@ -42,7 +41,7 @@ PRIVATE = ("email", "client_secret", "token", "payload", "metadata", "descriptio
 
 
 @pytest.fixture
-def warehouse(database: None, database_urls: DatabaseUrls) -> Iterator[psycopg.Connection[Any]]:
+def warehouse(database: None, database_urls: Any) -> Iterator[psycopg.Connection[Any]]:
     """A connection of the warehouse's login."""
     given = os.environ.get("WAREHOUSE_URL")
     if not given:
