@@ -8,6 +8,7 @@ from typing import Final
 import stripe
 
 from ledger.money import Money
+from payments.demo.approved import refund_over_the_limit
 from payments.demo.checkout import paid_on_the_page
 from payments.demo.contested import disputed_sales, unnotified_dispute
 from payments.demo.shop import RETURN_URL, Shop, expect
@@ -217,6 +218,7 @@ NORTHWIND: Final[tuple[Scene, ...]] = (
     challenged,
     paid_on_the_page,
     same_request_twice,
+    refund_over_the_limit,
     disputed_sales,
 )
 TAILSPIN: Final[tuple[Scene, ...]] = (

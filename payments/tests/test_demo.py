@@ -67,7 +67,9 @@ def test_the_seed_prints_the_secrets_of_two_merchants_and_a_login_per_role() -> 
     assert set(seeded) == {"merchants", "logins"}
     assert [each["name"] for each in seeded["merchants"]] == ["Northwind Books", "Tailspin Coffee"]
     assert all(_valid(each["secret_key"]) for each in seeded["merchants"])
-    assert [each["role"] for each in seeded["logins"]] == ["admin", "support", "finance", "on-call"]
+    assert [each["role"] for each in seeded["logins"]] == [
+        *("admin", "support", "support lead", "finance", "on-call"),
+    ]
     assert Merchant.objects.get(name="Northwind Books").platform_fee_basis_points == 0
     assert Merchant.objects.get(name="Tailspin Coffee").platform_fee_basis_points == 150
     assert set(Merchant.objects.values_list("test_psp_account__code", flat=True)) == {"sandbox"}
@@ -79,7 +81,7 @@ def test_seeding_again_makes_nothing_twice_and_ends_the_last_secrets() -> None:
     assert PspAccount.objects.count() == 2
     of_merchants = Counter(RoutingRule.objects.values_list("merchant__name", flat=True))
     assert of_merchants == {"Northwind Books": 2, "Tailspin Coffee": 2}, "and of no other's"
-    assert User.objects.count() == 4
+    assert User.objects.count() == 5
     for old, new in zip(first["merchants"], second["merchants"], strict=True):
         assert not _valid(old["secret_key"])
         assert _valid(new["secret_key"])

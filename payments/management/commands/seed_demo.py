@@ -35,7 +35,13 @@ KEY_NAME: Final = "demo"
 # Name and platform fee in basis points.
 MERCHANTS: Final = (("Northwind Books", 0), ("Tailspin Coffee", 150))
 SUPERUSER: Final = "admin"
-ROLES: Final = ("support", "finance", "on-call")
+REFUND_LIMITS: Final = '{"USD": 20000}'
+"""More of one payment does not go back without a second person."""
+LEADS_LIMIT: Final = (
+    *("--role", "support lead", "--command", "refund_payment", "--currency", "USD"),
+    *("--amount-max-minor", "100000", "--by", f"staff:{SUPERUSER}", "--why", "The demo starts."),
+)
+ROLES: Final = ("support", "support lead", "finance", "on-call")
 """A login for each; migrations made the roles."""
 
 
@@ -58,8 +64,10 @@ class Command(BaseCommand):
         _seed_account(FURTHER_ACCOUNT, wanted | {"api_key": f"{wanted['api_key']}_2"})
         merchants = [_merchant(name, fee) for name, fee in MERCHANTS]
         _seed_rules()
-        logins = [_login(SUPERUSER), *(_login(role, role=role) for role in ROLES)]
+        people = [(role.replace(" ", "-"), role) for role in ROLES]
+        logins = [_login(SUPERUSER), *(_login(name, role=role) for name, role in people)]
         _run("staff", "superuser", SUPERUSER)
+        _run("approvals", "limits", *LEADS_LIMIT)
         self.stdout.write(json.dumps({"merchants": merchants, "logins": logins}))
 
 
@@ -106,6 +114,7 @@ def _merchant(name: str, platform_fee_basis_points: int) -> dict[str, str]:
     if not found:
         created = _run("merchant", "create", name, "--test-account", ACCOUNT, *fee)
         found = [created["merchant"]]
+    _run("merchant", "set", found[0], "--refund-approval-limits", REFUND_LIMITS)
     for key in _run("api_key", "list", found[0]):
         if key["name"] == KEY_NAME and key["state"] == "valid":
             _run("api_key", "revoke", key["key"])

@@ -139,7 +139,7 @@ def test_a_key_needs_a_psp_account_of_its_mode(merchant: dict[str, Any]) -> None
 
 def test_migrations_ship_the_roles_and_finance_may_import_reports_alone() -> None:
     roles = {row["role"]: row for row in made("role", "list")}
-    assert set(roles) == {"support", "finance", "on-call"}
+    assert set(roles) == {"support", "support lead", "finance", "on-call"}
     for name in roles:
         permissions = made("role", "show", name)["permissions"]
         assert permissions
