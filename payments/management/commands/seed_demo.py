@@ -11,10 +11,13 @@ from io import StringIO
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from payments.models import Merchant, PspAccount, RoutingRule
+from ledger.money import Money
+from payments.models import ApprovalCommand, Merchant, PspAccount, RoutingRule
+from payments.services.approvals.rights import set_limit
 from payments.services.callers.configuration_log import Author
 from payments.services.commands.psp_accounts import change_psp_account, create_psp_account
 from payments.services.commands.routing_rules import add_rule
@@ -37,10 +40,7 @@ MERCHANTS: Final = (("Northwind Books", 0), ("Tailspin Coffee", 150))
 SUPERUSER: Final = "admin"
 REFUND_LIMITS: Final = '{"USD": 20000}'
 """More of one payment does not go back without a second person."""
-LEADS_LIMIT: Final = (
-    *("--role", "support lead", "--command", "refund_payment", "--currency", "USD"),
-    *("--amount-max-minor", "100000", "--by", f"staff:{SUPERUSER}", "--why", "The demo starts."),
-)
+LEADS_LIMIT: Final = Money(100_000, "USD")
 ROLES: Final = ("support", "support lead", "finance", "on-call")
 """A login for each; migrations made the roles."""
 
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         people = [(role.replace(" ", "-"), role) for role in ROLES]
         logins = [_login(SUPERUSER), *(_login(name, role=role) for name, role in people)]
         _run("staff", "superuser", SUPERUSER)
-        _run("approvals", "limits", *LEADS_LIMIT)
+        _seed_limit()
         self.stdout.write(json.dumps({"merchants": merchants, "logins": logins}))
 
 
@@ -101,6 +101,16 @@ def _seed_rules() -> None:
             targets={"split": [{"account": account, "share": 100}], "fallback": [further]},
             author=AUTHOR,
         )
+
+
+def _seed_limit() -> None:
+    """Let support leads approve refunds."""
+    set_limit(
+        Group.objects.get(name="support lead"),
+        command=ApprovalCommand.REFUND_PAYMENT,
+        currency=LEADS_LIMIT.currency,
+        amount_max=LEADS_LIMIT,
+    )
 
 
 def _merchant(name: str, platform_fee_basis_points: int) -> dict[str, str]:
