@@ -133,7 +133,8 @@ def test_the_payments_of_the_demo_day_add_up(
 ) -> None:
     with _sweeping(sandbox_psp):
         told = _play(server, sandbox_psp)
-    assert "27 payments, 6 refunds" in told
+    assert "28 payments, 7 refunds" in told
+    assert "waited for a support lead, who approved it and rejected one more" in told
     assert "books balance: yes" in told
     assert "unexplained: 0" in told
     assert "the settlement report shows it" in told
@@ -173,6 +174,7 @@ def test_the_demo_day_fails_while_a_payment_is_still_processing(
     told = ended.value.args[1]
     assert "is processing, not succeeded" in told
     assert "unexplained: 0" not in told
+    assert "waited for a support lead, who approved it and rejected one more" in told
     assert "books balance: yes" in told
 
 
