@@ -102,7 +102,7 @@ def test_before_the_first_grant_rights_are_the_only_fault(
 
 
 def test_a_migration_that_is_not_applied_is_named(owner_cursor: psycopg.Cursor[Any]) -> None:
-    newest = "0002_guards"
+    newest = "0003_support_lead"
     named = "app = 'paymentsite' AND name = %s"
     owner_cursor.execute(f"DELETE FROM django_migrations WHERE {named}", [newest])
     try:
