@@ -45,12 +45,14 @@ _PAYMENTS: Final = f"""
 _REFUNDS: Final = f"""
     SELECT x.id, x.created_at, x.merchant_id, m.name, x.livemode, x.intent_id, i.order_id,
            x.charge_id, x.currency, x.amount_minor, x.status, x.reason, x.failure_reason,
-           x.description, p.code, o.psp_id, o.actor, x.updated_at
+           x.description, p.code, o.psp_id, o.actor, g.requester, g.approver, g.decision_reason,
+           x.updated_at
       FROM payments_refund x
       JOIN payments_merchant m ON m.id = x.merchant_id
       JOIN payments_payment_intent i ON i.id = x.intent_id
       LEFT JOIN payments_operation o ON o.id = x.operation_id
       LEFT JOIN payments_psp_account p ON p.id = o.psp_account_id
+      LEFT JOIN payments_approval g ON g.id = x.approval_id
      WHERE {_CHOSEN}"""
 _DISPUTES: Final = f"""
     SELECT x.id, x.created_at, x.opened_at, x.merchant_id, m.name, x.livemode, x.intent_id,
@@ -165,7 +167,7 @@ PAYMENT_ROWS: Final = (
             *text("currency"),
             *amounts("amount"),
             *text("status", "reason", "failure_reason", "description", "psp_account"),
-            *text("psp_refund", "actor"),
+            *text("psp_refund", "actor", "requested_by", "decided_by", "decision"),
             *times("updated_at"),
         ),
         rows=_refunds,

@@ -8,7 +8,12 @@ from typing import Final
 from ledger.database.statements import stream
 from payments import public_ids
 from psp_adapters.contract.operations import OperationKind
-from psp_adapters.contract.settlement_reports import OPERATION_LINES
+from psp_adapters.contract.settlement_reports import (
+    DISPUTE_LINES,
+    OPERATION_LINES,
+    PAYOUT_LINES,
+    LineKind,
+)
 from reconciliation.services.exports.declaration import (
     Chosen,
     Export,
@@ -23,67 +28,102 @@ from reconciliation.services.exports.declaration import (
 )
 from reconciliation.services.exports.names import encoded, mode
 
-# The lines of a report in one currency are one row. A line that came again in a later report counts
-# in the first one, as in the books.
-_BY_PAYOUT: Final = """
-    WITH counted AS (
-        SELECT l.report_id, l.currency, count(*) AS lines,
-               coalesce(sum(l.gross_minor) FILTER (WHERE l.kind = 'charge'), 0) AS charges,
-               coalesce(sum(l.gross_minor) FILTER (WHERE l.kind = 'charge_failure'), 0) AS failed,
-               coalesce(sum(l.gross_minor) FILTER (WHERE l.kind = 'refund'), 0) AS refunds,
-               coalesce(sum(l.gross_minor) FILTER (WHERE l.kind = 'refund_failure'), 0) AS returned,
-               coalesce(sum(l.gross_minor) FILTER (
-                   WHERE l.kind IN ('dispute', 'dispute_reversal')), 0) AS disputes,
-               coalesce(sum(l.gross_minor) FILTER (
-                   WHERE l.kind = 'risk_reserved_funds'), 0) AS reserve,
-               coalesce(sum(l.gross_minor) FILTER (WHERE l.kind = 'unknown'), 0) AS unknown,
-               coalesce(sum(l.markup_minor) FILTER (WHERE l.kind = ANY (%(payments)s)), 0)
-                   AS markup,
-               coalesce(sum(l.interchange_minor) FILTER (WHERE l.kind = ANY (%(payments)s)), 0)
-                   AS interchange,
-               coalesce(sum(l.scheme_fee_minor) FILTER (WHERE l.kind = ANY (%(payments)s)), 0)
-                   AS scheme,
-               coalesce(sum(CASE l.kind WHEN 'dispute_fee' THEN l.fee_minor - l.gross_minor
-                                        ELSE l.fee_minor END) FILTER (WHERE l.kind IN (
-                   'dispute', 'dispute_reversal', 'dispute_fee')), 0) AS of_disputes,
-               coalesce(sum(CASE l.kind WHEN 'fee' THEN l.fee_minor - l.gross_minor
-                                        ELSE l.fee_minor END) FILTER (WHERE l.kind IN (
-                   'fee', 'payout', 'payout_reversal', 'risk_reserved_funds', 'unknown')), 0)
-                   AS of_account,
-               coalesce(sum(l.gross_minor) FILTER (WHERE l.kind IN (
-                   'payout', 'payout_reversal')), 0) AS paid_out,
-               coalesce(string_agg(l.psp_id, ' ' ORDER BY l.id) FILTER (WHERE l.kind IN (
-                   'payout', 'payout_reversal')), '') AS payouts,
-               coalesce(sum(b.amount_minor), 0) AS on_bank,
-               max(b.booked_on) AS booked_on,
-               coalesce(string_agg(format('%%s line %%s', s.reference, b.number), ', '
-                                   ORDER BY b.id), '') AS bank_lines,
-               coalesce(string_agg(DISTINCT a.number, ' '), '') AS bank_accounts
-          FROM reconciliation_settlement_report r
-          JOIN reconciliation_settlement_line l ON l.report_id = r.id
-          LEFT JOIN reconciliation_bank_line b ON b.payout_id = l.id
-          LEFT JOIN reconciliation_bank_statement s ON s.id = b.statement_id
-          LEFT JOIN reconciliation_bank_account a ON a.id = b.bank_account_id
-         WHERE coalesce(r.closed_at, r.received_at) >= %(first)s::date
-           AND coalesce(r.closed_at, r.received_at) < %(last)s::date + 1
-           AND (%(currency)s::text IS NULL OR l.currency = %(currency)s)
-         GROUP BY l.report_id, l.currency
+_GROSSES: Final = {
+    "charges": (LineKind.CHARGE, LineKind.PARTIAL_CAPTURE_REVERSAL),
+    "charge_failures": (LineKind.CHARGE_FAILURE,),
+    "refunds": (LineKind.REFUND,),
+    "refund_failures": (LineKind.REFUND_FAILURE,),
+    "disputes": (LineKind.DISPUTE, LineKind.DISPUTE_REVERSAL),
+    "reserve": (LineKind.RESERVE,),
+    "unknown": (LineKind.UNKNOWN,),
+}
+"""By column, the kinds of lines whose gross it is."""
+FEES_BY_GROSS: Final = (LineKind.FEE, LineKind.DISPUTE_FEE)
+"""What these take is a fee, also where their gross says it."""
+KINDS_SHOWN: Final = frozenset(
+    {*(kind for kinds in _GROSSES.values() for kind in kinds), *FEES_BY_GROSS, *PAYOUT_LINES}
+)
+
+
+def _sum_of(column: str, condition: str, name: str) -> str:
+    return f"coalesce(sum({column}) FILTER (WHERE l.kind {condition}), 0) AS {name}"
+
+
+_ALL_FEES: Final = (
+    "CASE WHEN l.kind = ANY (%(fees_by_gross)s) THEN l.fee_minor - l.gross_minor "
+    "ELSE l.fee_minor END"
+)
+_SUMS: Final = ", ".join(
+    (
+        *(_sum_of("l.gross_minor", f"= ANY (%({name})s)", name) for name in _GROSSES),
+        _sum_of("l.markup_minor", "= ANY (%(operations)s)", "markup"),
+        _sum_of("l.interchange_minor", "= ANY (%(operations)s)", "interchange"),
+        _sum_of("l.scheme_fee_minor", "= ANY (%(operations)s)", "scheme_fees"),
+        _sum_of(_ALL_FEES, "= ANY (%(of_disputes)s)", "dispute_fees"),
+        _sum_of(
+            _ALL_FEES,
+            "<> ALL (%(operations)s) AND l.kind <> ALL (%(of_disputes)s)",
+            "account_fees",
+        ),
+        _sum_of("-l.gross_minor", "= ANY (%(payouts)s)", "paid_out"),
     )
-    SELECT p.code, p.livemode, r.name, coalesce(r.closed_at, r.received_at), c.currency, c.lines,
-           c.charges, c.failed, c.refunds, c.returned, c.disputes, c.reserve, c.unknown,
-           c.markup, c.interchange, c.scheme, c.of_disputes, c.of_account, c.paid_out, c.payouts,
-           c.bank_accounts, c.booked_on, c.bank_lines, c.on_bank
-      FROM counted c
-      JOIN reconciliation_settlement_report r ON r.id = c.report_id
-      JOIN payments_psp_account p ON p.id = r.psp_account_id
-     ORDER BY p.code, coalesce(r.closed_at, r.received_at), r.id, c.currency"""
+)
+# The lines that a PSP says to be in one payout are one row; those that it says of none, by their
+# report. Shown on the day of the last report that has one of them: reports of these days name the
+# groups, of which then all lines count. A line counts in the first report that has it.
+_BY_PAYOUT: Final = f"""
+    WITH reported AS (
+        SELECT id, name, coalesce(closed_at, received_at) AS at
+          FROM reconciliation_settlement_report
+    ), named AS (
+        SELECT DISTINCT l.psp_account_id, l.psp_payout_id, l.currency,
+               CASE l.psp_payout_id WHEN '' THEN l.report_id END AS report_id
+          FROM reported r
+          JOIN reconciliation_settlement_line l ON l.report_id = r.id
+         WHERE r.at >= %(first)s::date AND r.at < %(last)s::date + 1
+           AND (%(currency)s::text IS NULL OR l.currency = %(currency)s)
+    ), line AS (
+        SELECT n.report_id AS group_report, l.*
+          FROM named n
+          JOIN reconciliation_settlement_line l ON l.psp_payout_id = n.psp_payout_id
+           AND l.psp_account_id = n.psp_account_id AND l.currency = n.currency
+           AND l.psp_payout_id <> ''
+         WHERE n.report_id IS NULL
+         UNION ALL
+        SELECT n.report_id, l.*
+          FROM named n
+          JOIN reconciliation_settlement_line l ON l.report_id = n.report_id
+           AND l.currency = n.currency AND l.psp_payout_id = ''
+    )
+    SELECT p.code, p.livemode, l.psp_payout_id, string_agg(DISTINCT r.name, ' '), max(r.at),
+           l.currency, count(*), {_SUMS},
+           coalesce(string_agg(DISTINCT a.number, ' '), ''), max(b.booked_on),
+           coalesce(string_agg(format('%%s line %%s', s.reference, b.number), ', '
+                               ORDER BY b.id), ''),
+           coalesce(sum(b.amount_minor), 0)
+      FROM line l
+      JOIN reported r ON r.id = l.report_id
+      JOIN payments_psp_account p ON p.id = l.psp_account_id
+      LEFT JOIN reconciliation_bank_line b ON b.payout_id = l.id
+      LEFT JOIN reconciliation_bank_statement s ON s.id = b.statement_id
+      LEFT JOIN reconciliation_bank_account a ON a.id = b.bank_account_id
+     GROUP BY p.code, p.livemode, l.psp_payout_id, l.group_report, l.currency
+    HAVING max(r.at) < %(last)s::date + 1
+     ORDER BY p.code, max(r.at), l.psp_payout_id, l.currency"""
+_KINDS: Final = {
+    **_GROSSES,
+    "fees_by_gross": FEES_BY_GROSS,
+    "operations": OPERATION_LINES,
+    "of_disputes": DISPUTE_LINES,
+    "payouts": PAYOUT_LINES,
+}
 _FEES: Final = """
     SELECT l.occurred_at, p.code, p.livemode, r.name, l.number, l.kind, l.psp_type, l.status,
            o.id, o.kind, o.intent_id, i.order_id, o.merchant_id, m.name,
            coalesce(c.payment_method_details, o.payment_method_details) ->> 'type',
            coalesce(c.payment_method_details, o.payment_method_details) -> 'card' ->> 'brand',
            l.currency, l.gross_minor, l.fee_minor, l.markup_minor, l.interchange_minor,
-           l.scheme_fee_minor
+           l.scheme_fee_minor, v.minor
       FROM reconciliation_settlement_line l
       JOIN reconciliation_settlement_report r ON r.id = l.report_id
       JOIN payments_psp_account p ON p.id = l.psp_account_id
@@ -91,6 +131,11 @@ _FEES: Final = """
       LEFT JOIN payments_operation c ON c.id = o.charge_id
       LEFT JOIN payments_payment_intent i ON i.id = o.intent_id
       LEFT JOIN payments_merchant m ON m.id = o.merchant_id
+      LEFT JOIN LATERAL (
+           SELECT coalesce(sum(stated_minor - agreed_minor) FILTER (WHERE component = ''),
+                           sum(stated_minor - agreed_minor)) AS minor
+             FROM reconciliation_line_variance
+            WHERE line_id = l.id AND discrepancy = 'FEE_VARIANCE') v ON true
      WHERE l.occurred_at >= %(first)s::date AND l.occurred_at < %(last)s::date + 1
        AND (l.fee_minor <> 0 OR l.kind IN ('charge', 'refund', 'fee', 'dispute_fee'))
        AND (%(merchant)s::uuid IS NULL OR o.merchant_id = %(merchant)s)
@@ -134,17 +179,15 @@ _UNMATCHED: Final = """
 
 
 def _by_payout(chosen: Chosen) -> Iterator[Row]:
-    given = chosen.parameters | {"payments": sorted(kind.value for kind in OPERATION_LINES)}
-    for row in stream(_BY_PAYOUT, given):
-        code, livemode, report, closed_at, currency, lines, *sums = row
-        grosses, fees, told = sums[:7], sums[7:12], sums[12:]
-        paid_out, payouts, bank_accounts, booked_on, bank_lines, on_bank = told
-        gross = sum(grosses)
-        net = gross - sum(fees)
+    kinds = {name: sorted(each.value for each in kinds) for name, kinds in _KINDS.items()}
+    for row in stream(_BY_PAYOUT, chosen.parameters | kinds):
+        code, livemode, payout, reports, at, currency, lines, *sums = row
+        grosses, fees, rest = sums[:7], sums[7:12], sums[12:]
+        paid_out, *on_bank = rest
+        gross, net = sum(grosses), sum(grosses) - sum(fees)
         yield (
-            *(code, mode(livemode), report, closed_at, currency, lines, *grosses, gross),
-            *(*fees, net, payouts, -paid_out, net + paid_out),
-            *(bank_accounts, booked_on, bank_lines, on_bank),
+            *(code, mode(livemode), payout, reports, at, currency, lines, *grosses, gross),
+            *(*fees, net, paid_out, net - paid_out, *on_bank),
         )
 
 
@@ -183,18 +226,15 @@ _CURRENCY: Final = frozenset({Limit.CURRENCY})
 SETTLEMENT_ROWS: Final = (
     Export(
         name="settlement_by_payout",
-        what="each settlement report and currency: gross, each fee, net, payout, and its bank line",
+        what="each payout and currency: gross of its lines, each fee, net, payout, its bank line",
         period=Period.SPAN,
         columns=(
-            *text("psp_account", "mode", "report"),
-            *times("closed_at"),
+            *text("psp_account", "mode", "payout", "reports"),
+            *times("reported_at"),
             *text("currency"),
             *numbers("lines"),
-            *amounts("charges", "charge_failures", "refunds", "refund_failures", "disputes"),
-            *amounts("reserve", "unknown", "gross", "markup", "interchange", "scheme_fees"),
-            *amounts("dispute_fees", "account_fees", "net"),
-            *text("payouts"),
-            *amounts("paid_out", "kept_at_psp"),
+            *amounts(*_GROSSES, "gross", "markup", "interchange", "scheme_fees"),
+            *amounts("dispute_fees", "account_fees", "net", "paid_out", "kept_at_psp"),
             *text("bank_account"),
             *days("bank_booked_on"),
             *text("bank_lines"),
@@ -205,7 +245,7 @@ SETTLEMENT_ROWS: Final = (
     ),
     Export(
         name="fee_variance",
-        what="the fee of each settlement line, and how much of its amount that is",
+        what="the fee of each settlement line, and by how much it is not the agreed one",
         period=Period.SPAN,
         columns=(
             *times("occurred_at"),
@@ -213,7 +253,7 @@ SETTLEMENT_ROWS: Final = (
             *numbers("line"),
             *text("kind", "psp_type", "status", "operation", "payment", "order_id", "merchant"),
             *text("merchant_name", "method", "card_brand", "currency"),
-            *amounts("gross", "fee", "markup", "interchange", "scheme_fee"),
+            *amounts("gross", "fee", "markup", "interchange", "scheme_fee", "variance"),
             *numbers("fee_percent"),
         ),
         rows=_fees,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,10 @@ from ledger.selectors import balances
 from payments.selectors.balance import balance_of
 from payments.selectors.scope import Scope
 from payments.tests.support.shop import Shop
+from psp_adapters.contract.settlement_reports import LineKind
+from reconciliation.services.exports.cells import minor_of
 from reconciliation.services.exports.open_amounts import age_bucket
+from reconciliation.services.exports.settlement_rows import KINDS_SHOWN
 from reconciliation.tests.support.banking import IBAN, Banking
 from reconciliation.tests.support.business_day import (
     BusinessDay,
@@ -21,6 +24,7 @@ from reconciliation.tests.support.business_day import (
     play_business_day,
     today,
 )
+from reconciliation.tests.support.settling import Settling
 
 
 @pytest.fixture
@@ -132,10 +136,11 @@ def _a_report_is_shown_from_gross_to_its_bank_line(day: BusinessDay) -> None:
         "markup": "1.65",
     }
     assert (row["account_fees"], row["net"], row["paid_out"]) == ("0.25", "103.80", "90.00")
-    assert (row["kept_at_psp"], row["payouts"], row["lines"]) == ("13.80", "po_1234567", "4")
+    assert (row["kept_at_psp"], row["payout"], row["lines"]) == ("13.80", "", "4")
     assert (row["bank_account"], row["on_bank"]) == (IBAN, "90.00")
     fee = only(rows_of("fee_variance"), kind="charge", payment=day.paid)
     assert (fee["gross"], fee["fee"], fee["fee_percent"]) == ("100.00", "1.65", "1.650")
+    assert fee["variance"] == ""
     assert (fee["markup"], fee["interchange"], fee["scheme_fee"]) == ("1.65", "0.00", "0.00")
 
 
@@ -175,3 +180,33 @@ def _the_rows_of_a_day_are_of_that_day_alone(day: BusinessDay) -> None:
     }
     assert rows_of("journal_by_posting", **spring) == []
     assert rows_of("payments", **spring) == []
+
+
+def test_lines_of_one_payout_are_one_row_whatever_reports_they_come_in(settling: Settling) -> None:
+    for number, minor in enumerate((9_000, 5_000)):
+        settling.desk.pay(minor, order_id=f"order-{number}")
+    settling.shop.psp.spoil_report(settling.api_key, "split")
+    settling.close(pay_out=True)
+    settling.take_in()
+    [row] = rows_of("settlement_by_payout")
+    assert (row["charges"], row["paid_out"], row["kept_at_psp"]) == ("140.00", row["net"], "0.00")
+    assert row["payout"]
+    assert len(row["reports"].split(" ")) == 2
+    assert rows_of("settlement_by_payout", last=today() - timedelta(1)) == []
+
+
+def test_a_fee_that_is_not_the_agreed_one_is_exported_with_the_difference(
+    settling: Settling,
+) -> None:
+    account = settling.shop.account
+    account.costs = [{"fixed_minor": 0, "basis_points": 100}]
+    account.save(update_fields=["costs"])
+    settling.desk.pay(10_000)
+    settling.close()
+    settling.take_in()
+    row = only(rows_of("fee_variance"), kind="charge")
+    assert minor_of(row["variance"], "USD") == minor_of(row["fee"], "USD") - 100 != 0
+
+
+def test_each_kind_of_line_is_in_a_column_of_its_payout() -> None:
+    assert set(LineKind) == KINDS_SHOWN
