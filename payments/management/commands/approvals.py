@@ -47,6 +47,7 @@ class Command(RowCommand):
         for verb, what in (
             ("approve", "approve it: it is carried out at once"),
             ("reject", "reject it: what is reserved for it is released"),
+            ("withdraw", "end a request of your own that is not wanted any more"),
         ):
             decision = add_verb(verbs, verb, what)
             decision.add_argument("approval", help="apr_…")
@@ -87,6 +88,9 @@ class Command(RowCommand):
 
     def _reject(self, given: dict[str, Any]) -> dict[str, Any]:
         return self._decide(decisions.reject, given)
+
+    def _withdraw(self, given: dict[str, Any]) -> dict[str, Any]:
+        return self._decide(decisions.withdraw, given)
 
     def _decide(self, decide: Any, given: dict[str, Any]) -> dict[str, Any]:
         approval = _approval_of(given["approval"])

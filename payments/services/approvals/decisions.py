@@ -18,6 +18,7 @@ from payments.exceptions import OperationUnderWay, PaymentRefused, ResourceMissi
 from payments.models import Approval, ApprovalStatus
 from payments.services.approvals.requests import DECISION, Applied, command_of, give_up, note_end
 from payments.services.approvals.rights import (
+    STAFF,
     ApprovalRefused,
     actor_of,
     person_who_decides,
@@ -70,6 +71,23 @@ def reject(approval_id: UUID, *, username: str, reason: str) -> Approval:
         approval = _locked(approval_id)
         _decide(approval, username, reason, approval.reject, needs_limit=False)
         give_up(approval, actor=approval.approver, why="rejected")
+    return approval
+
+
+def withdraw(approval_id: UUID, *, username: str, reason: str) -> Approval:
+    """End a staff user's own request, which is not wanted any more.
+
+    Raises ApprovalRefused, with nothing written, if it is not open any more or another's.
+    """
+    with transaction.atomic(durable=True):
+        approval = _locked(approval_id)
+        _require_reason(reason)
+        _require_open(approval)
+        requester = f"{STAFF}{username}"
+        if approval.requester != requester:
+            raise ApprovalRefused(f"{approval.requester} asked for {approval.public_id}.")
+        approval.void()
+        give_up(approval, actor=requester, why=f"withdrawn: {reason.strip()}")
     return approval
 
 
@@ -128,8 +146,7 @@ def _decide(
     needs_limit: bool,
 ) -> None:
     """Note a decision of a user who may make it, as of now."""
-    if not reason.strip():
-        raise ApprovalRefused("Say why: those who read the history later need it.")
+    _require_reason(reason)
     _require_open(approval)
     user = person_who_decides(username, approval)
     if needs_limit:
@@ -138,6 +155,11 @@ def _decide(
     approval.approver = actor_of(user)
     approval.decision_reason = clean_text(reason.strip(), most=1000)
     approval.decided_at = now_utc()
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise ApprovalRefused("Say why: those who read the history later need it.")
 
 
 def _require_open(approval: Approval) -> None:

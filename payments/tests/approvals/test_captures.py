@@ -73,6 +73,19 @@ def test_a_new_request_about_the_payment_voids_the_old_one_by_name(
     assert captured(shop) == [7_000]
 
 
+def test_who_asked_may_withdraw_it_and_no_other(shop: Shop, intent_id: str) -> None:
+    approval = ask(shop, intent_id)
+    with refused("staff:bob asked for"):
+        decisions.withdraw(approval.id, username="ada", reason=WHY)
+    ended = decisions.withdraw(approval.id, username="bob", reason="sold out")
+    assert (ended.status, ended.ended_by, ended.result) == (
+        *("voided", "staff:bob", "withdrawn: sold out"),
+    )
+    with refused("is voided already by staff:bob"):
+        approve(approval)
+    assert captured(shop) == []
+
+
 def test_what_is_not_possible_any_more_is_refused(shop: Shop, intent_id: str) -> None:
     with pytest.raises(AmountRefused):
         ask(shop, intent_id, 10_001)

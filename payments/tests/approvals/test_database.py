@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from ledger.money import Money
+from payments.exceptions import OperationUnderWay
 from payments.models import Merchant
 from payments.models.approval import digest_of
 from payments.services.verification.rebuild import differences
@@ -113,27 +114,24 @@ def test_a_refund_gets_no_operation_without_approval(
     assert list(differences()) == []
 
 
-def test_a_refund_over_the_limit_is_refused_by_postgresql_as_well(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    need_approval_above(shop, 5_000)
-    intent_id = body_of(shop.create(10_000))["id"]
-    monkeypatch.setattr(Merchant, "needs_approval_to_refund", lambda *_: False)
-    before = written()
-    with pytest.raises(Exception, match="was changed just now"):
-        shop.refund(intent_id, 5_001)
-    assert written() == before
-    assert shop.effects("refund") == []
-    assert body_of(shop.refund(intent_id, 5_000))["status"] == "succeeded"
-
-
-@pytest.mark.parametrize("amount_minor", [0, 4_999, 5_000, 5_001])
+@pytest.mark.parametrize("amount_minor", [4_999, 5_000, 5_001])
 def test_python_and_postgresql_say_the_same_of_the_limit(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, amount_minor: int
 ) -> None:
+    """PostgreSQL alone is asked: so it is while a process knows the limit of before."""
     need_approval_above(shop, 5_000)
-    says = shop.merchant.needs_approval_to_refund(Money(amount_minor, "USD"))
-    assert says == (amount_minor > 5_000)
+    intent_id = body_of(shop.create(10_000))["id"]
+    needs = shop.merchant.needs_approval_to_refund(Money(amount_minor, "USD"))
+    assert needs == (amount_minor > 5_000)
+    monkeypatch.setattr(Merchant, "needs_approval_to_refund", lambda *_: False)
+    before = written()
+    if not needs:
+        assert body_of(shop.refund(intent_id, amount_minor))["status"] == "succeeded"
+        return
+    with pytest.raises(OperationUnderWay, match="was changed just now"):
+        shop.refund(intent_id, amount_minor)
+    assert written() == before
+    assert shop.effects("refund") == []
 
 
 @pytest.mark.parametrize(
