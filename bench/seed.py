@@ -15,13 +15,14 @@ import django
 
 def merchants(count: int) -> list[str]:
     """Make merchants with everything as a new one has it, at one PSP account; their secret keys."""
-    from payments.services.commands.merchants import create_merchant, issue_api_key
+    from payments.services.audit.authors import Author
+    from payments.services.commands.operators.merchants import create_merchant, issue_api_key
 
-    account = sandbox_account()
+    account, author = sandbox_account(), Author("job:bench")
     keys = []
     for number in range(count):
-        merchant = create_merchant(name=f"Bench {number}", test_psp_account=account)
-        keys.append(issue_api_key(merchant=merchant, livemode=False)[1])
+        merchant = create_merchant(name=f"Bench {number}", author=author, test_psp_account=account)
+        keys.append(issue_api_key(merchant=merchant, livemode=False, author=author)[1])
     return keys
 
 
@@ -80,9 +81,10 @@ def shop(url: str) -> str:
 
 def webhooks(urls: Sequence[str]) -> str:
     """Make a merchant with these endpoints, without the limit of endpoints; its id."""
-    from payments.services.commands.merchants import create_merchant
+    from payments.services.audit.authors import Author
+    from payments.services.commands.operators.merchants import create_merchant
 
-    merchant = create_merchant(name="Bench of webhooks")
+    merchant = create_merchant(name="Bench of webhooks", author=Author("job:bench"))
     add_endpoints(merchant, urls)
     return str(merchant.id)
 

@@ -25,7 +25,7 @@ from unfold.views import ChangeList
 
 from ledger import dispute_rules, posting_rules, selectors, settlement_rules
 from ledger.chart import CHART, PSP_RECEIVABLE, AccountRef
-from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
+from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction, Seal
 from ledger.money import CURRENCY_EXPONENTS, Money
 from ledger.posting_rules import Rule
 
@@ -336,3 +336,27 @@ class BalanceSnapshotAdmin(AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[mi
     @admin.display(description="credits")
     def credits(self, snapshot: BalanceSnapshot) -> str:
         return str(Money(int(snapshot.credits_minor), snapshot.account.currency))
+
+
+@admin.register(Seal)
+class SealAdmin(AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """Blocks of the hash chain over ledger, events and audit trail."""
+
+    list_display = ("number", "source", "rows", "hash_of_block", "sealed_at")
+    list_filter = (one_of("source", ("ledger", "events", "audit")),)
+    search_fields = ("=number",)
+    ordering = ("-number",)
+    fields = (*list_display, "first_id", "until_id", "hash_of_rows", "hash_of_previous", "format")
+    readonly_fields = fields
+
+    @admin.display(description="SHA-256")
+    def hash_of_block(self, seal: Seal) -> str:
+        return bytes(seal.sha256).hex()
+
+    @admin.display(description="SHA-256 of its rows")
+    def hash_of_rows(self, seal: Seal) -> str:
+        return bytes(seal.content_sha256).hex()
+
+    @admin.display(description="SHA-256 of the block before")
+    def hash_of_previous(self, seal: Seal) -> str:
+        return bytes(seal.previous_sha256).hex()

@@ -26,6 +26,8 @@ _GUARDS: Final = (
     ("ledger_entry", "ledger_check_entries"),
     ("ledger_balance_snapshot", "ledger_append_only"),
     ("ledger_balance_snapshot", "ledger_check_snapshots"),
+    ("ledger_seal", "ledger_append_only"),
+    ("ledger_seal", "ledger_check_seal"),
 )
 _ENTRIES: Final = "e.transaction_id > %s AND e.transaction_id <= %s"
 _TRANSACTIONS: Final = "t.id > %s AND t.id <= %s"

@@ -203,3 +203,37 @@ class BalanceSnapshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} below {self.horizon}"
+
+
+class Seal(models.Model):
+    """One block of the hash chain over append-only rows (`ledger.seals`)."""
+
+    application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
+
+    number = models.BigIntegerField(primary_key=True)
+    format = models.SmallIntegerField()
+    source = models.CharField(max_length=32)
+    first_id = models.UUIDField()
+    until_id = models.UUIDField()
+    """It covers the rows from `first_id` up to, and without, this id."""
+    rows = models.IntegerField()
+    content_sha256 = models.BinaryField()
+    leaves = models.BinaryField()
+    """Of each row, in order: its key (16 bytes) and a fingerprint (8 bytes)."""
+    previous_sha256 = models.BinaryField()
+    sha256 = models.BinaryField()
+    sealed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ledger_seal"
+        ordering = ("-number",)
+        indexes = (models.Index(fields=["source", "-number"], name="ledger_seal_source"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(number__gt=0, rows__gt=0, first_id__lt=models.F("until_id")),
+                name="ledger_seal_covers_rows",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"block {self.number}"

@@ -1,4 +1,4 @@
-"""The smallest and largest amount that one payment may have, per currency, and its divisibility.
+"""The smallest and largest amount of a payment, per currency, its divisibility, and our fee.
 
 Limits of a PSP, and what is left to capture or refund, are not checked here.
 """
@@ -77,6 +77,23 @@ def check_divisibility(amount: Money, *, param: str = "amount") -> None:
             code="invalid_charge_amount",
             param=param,
         )
+
+
+def platform_fee(captured_before: Money, amount: Money, *, basis_points: int) -> Money:
+    """The platform's fee of a capture, once `captured_before` of the charge was captured.
+
+    The fee of all captures together is that of their sum, rounded down to an amount that the
+    currency can be paid in. So it does not depend on how a charge is captured: what rounding leaves
+    of one capture comes with a later one.
+    """
+    after = captured_before + amount
+    minor = _fee_minor(after, basis_points) - _fee_minor(captured_before, basis_points)
+    return Money(minor, amount.currency)
+
+
+def _fee_minor(amount: Money, basis_points: int) -> int:
+    fee_minor = amount.minor * basis_points // 10_000
+    return fee_minor - fee_minor % amount_step_minor(amount.currency)
 
 
 def check_amount_limits(amount: Money, *, param: str = "amount") -> None:

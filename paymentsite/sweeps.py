@@ -178,6 +178,13 @@ SWEEPS: Final = (
         why="keeps reading a balance short; only accounts with a long tail get a snapshot",
     ),
     Sweep(
+        name="seal-rows",
+        task="ledger.tasks.seal_rows",
+        every_seconds=60,
+        lease_seconds=_LEASE_SECONDS,
+        why="ledger, events and audit trail go into a hash chain that shows any change of them",
+    ),
+    Sweep(
         name="check-recent-payments",
         task="payments.tasks.check_recent_payments",
         every_seconds=60,

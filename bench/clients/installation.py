@@ -91,7 +91,8 @@ def _create_account(folder: Path, variables: Mapping[str, str]) -> None:
     file = folder / "sandbox.json"
     state.write_private(file, json.dumps(credentials))
     command = ("psp_accounts", "create", "sandbox", "--credentials", str(file))
-    run_command(variables, "manage.py", *command, "--by", "job:clients")
+    run_command(variables, "manage.py", "staff", "create", "ada")
+    run_command(variables, "manage.py", *command, "--by", "staff:ada")
 
 
 @contextmanager

@@ -34,9 +34,10 @@ def record(
     lives: Sequence[Life],
 ) -> Recording:
     """Live these lives at two new merchants of the account, one with a fee and an endpoint."""
-    from payments.services.commands.merchants import create_merchant, issue_api_key
+    from payments.services.audit.authors import Author
+    from payments.services.commands.operators.merchants import create_merchant, issue_api_key
 
-    founded_at = time.time()
+    founded_at, author = time.time(), Author("job:bench")
     secret = secrets.token_hex(16)
     _sign_notifications(account, {**credentials, "webhook_secrets": secret})
     psp = Psp(base_url=psp_url, api_key=credentials["api_key"])
@@ -47,11 +48,12 @@ def record(
         for fee in (0, FEE_BASIS_POINTS):
             merchant = create_merchant(
                 name=f"Shop {new_word()}",
+                author=author,
                 test_psp_account=account,
                 platform_fee_basis_points=fee,
                 psp_wait_ms=_WAIT_MS,
             )
-            keys[merchant.id] = issue_api_key(merchant=merchant, livemode=False)[1]
+            keys[merchant.id] = issue_api_key(merchant=merchant, livemode=False, author=author)[1]
         endpoint = _add_endpoint(merchant, f"{received.url}/hook")
         try:
             recording = Recorder(

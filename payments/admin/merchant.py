@@ -17,14 +17,13 @@ from unfold.decorators import display as shown
 from payments import public_ids
 from payments.admin import display
 from payments.admin.columns import column, status
-from payments.admin.filters import CreatedFilter, one_of
+from payments.admin.filters import one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.admin.story import ACCOUNT_SECTIONS, ASK_PSP, ROWS_MAX, Section
 from payments.models import (
     ApiKey,
-    ConfigurationChange,
-    ConfigurationVerb,
+    AuditEntry,
     Merchant,
     PspAccount,
     RoutingRule,
@@ -127,33 +126,6 @@ class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
         return "expired" if expired else "valid"
 
 
-@admin.register(ConfigurationChange)
-class ConfigurationChangeAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Changes by `manage.py psp_accounts` and `routing_rules`; of credentials only the names."""
-
-    list_display = ("subject", "verb", "mode", "what", "author", "reason", "created")
-    list_filter = (one_of("verb", ConfigurationVerb), ("created_at", CreatedFilter), "livemode")
-    leading_filters = ()
-    search_help_text = "The beginning of an account's code or a rule's name"
-    id_paths = {}
-    fieldsets = (
-        group(
-            None,
-            ("subject", "verb"),
-            ("psp_account", "mode"),
-            ("author", "created_at"),
-            "reason",
-        ),
-        group("Changes", "shown_changes"),
-    )
-    what = column("changes", "in_words")
-    shown_changes = column("before and after", "changes", display.shown_json)
-
-    def texts(self, term: str) -> Iterable[Q]:
-        # Operators change little: a scan of this table is cheap.
-        yield Q(subject__istartswith=term)
-
-
 class WithHistory(ReadOnlyAdmin):
     """The page of a row whose changes are logged shows the newest of them."""
 
@@ -167,7 +139,7 @@ class WithHistory(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> TemplateResponse:
         row = self.get_object(request, object_id) if object_id else None
-        may_view = request.user.has_perm("payments.view_configurationchange")
+        may_view = request.user.has_perm("payments.view_auditentry")
         story = []
         if row is not None and may_view and self.has_view_permission(request, row):
             story.append(_history_of(row))
@@ -183,22 +155,19 @@ class WithHistory(ReadOnlyAdmin):
 
 
 def _history_of(row: PspAccount | RoutingRule) -> Section:
-    changes = ConfigurationChange.objects.order_by("-id")
-    if isinstance(row, PspAccount):
-        changes, name = changes.filter(psp_account=row), row.code
-    else:
-        changes, name = changes.filter(rule_id=row.pk), row.name
-    rows = list(changes[: ROWS_MAX + 1])
-    listed = reverse("admin:payments_configurationchange_changelist")
+    name = row.code if isinstance(row, PspAccount) else row.name
+    entries = AuditEntry.objects.filter(object_id=row.pk).order_by("-id")
+    rows = list(entries[: ROWS_MAX + 1])
+    listed = reverse("admin:payments_auditentry_changelist")
     return Section(
         title="Changes",
-        headers=("created", "author", "verb", "changes", "reason"),
+        headers=("created", "actor", "act", "changes", "reason"),
         rows=[
             [
                 display.moment(each.created_at),
-                each.author,
-                each.verb,
-                each.in_words,
+                each.actor,
+                each.act,
+                f"refused: {each.refusal}" if each.refusal else each.in_words,
                 each.reason or display.NOTHING,
             ]
             for each in rows[:ROWS_MAX]

@@ -19,7 +19,7 @@ from payments.clock import now_utc
 from payments.exceptions import AuthenticationFailed, InvalidParameter
 from payments.models import ApiKey, Merchant, PspAccount
 from payments.selectors.scope import Scope
-from payments.services.commands.merchants import hash_of
+from payments.services.commands.operators.merchants import hash_of
 from payments.services.psp_gateway import accounts
 
 REMEMBERED_FOR_SECONDS: Final = 2.0

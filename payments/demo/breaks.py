@@ -17,7 +17,8 @@ from payments.demo.web import SandboxPsp
 from payments.models import Case
 from payments.states import CaseStatus
 
-OPERATOR: Final = "staff:demo"
+OPERATOR: Final = "staff:finance"
+"""A login of the demo (`seed_demo`)."""
 WAIT_SECONDS: Final = 30.0
 _EVERY_SECONDS: Final = 0.5
 _CUT: Final = "FILE_UNREADABLE"

@@ -4,13 +4,15 @@ from payments.models.approval import Approval as Approval
 from payments.models.approval import ApprovalCommand as ApprovalCommand
 from payments.models.approval import ApprovalLimit as ApprovalLimit
 from payments.models.approval import ApprovalStatus as ApprovalStatus
+from payments.models.audit import Act as Act
+from payments.models.audit import ActResult as ActResult
+from payments.models.audit import AuditEntry as AuditEntry
+from payments.models.audit import ServiceKey as ServiceKey
 from payments.models.books_check import BooksCheck as BooksCheck
 from payments.models.case import Case as Case
 from payments.models.checkout import BankDecision as BankDecision
 from payments.models.checkout import CheckoutSession as CheckoutSession
 from payments.models.checkout import PaymentLink as PaymentLink
-from payments.models.configuration_change import ConfigurationChange as ConfigurationChange
-from payments.models.configuration_change import ConfigurationVerb as ConfigurationVerb
 from payments.models.customer import Customer as Customer
 from payments.models.customer import PaymentMethod as PaymentMethod
 from payments.models.deadline import Deadline as Deadline

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 from django.db import IntegrityError, transaction
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.money import CURRENCY_EXPONENTS, Money, amount_step_minor
-from payments.amounts import LARGEST_MINOR, check_amount_limits, maximum, minimum
+from payments.amounts import LARGEST_MINOR, check_amount_limits, maximum, minimum, platform_fee
 from payments.exceptions import AmountRefused
 from payments.models import PaymentIntent
 from payments.services.callers.caller import Answer
@@ -116,6 +119,38 @@ def test_the_psp_counts_whole_kronur_and_the_books_hundredths(shop: Shop) -> Non
     assert str(intent.amount) == "5000.00 ISK"
     assert intent.amount_captured_minor == 500_000
     assert capture.platform_fee_minor == 7_700, "77.5 kr, rounded down to whole ones"
+
+
+@given(
+    currency=st.sampled_from(["USD", "JPY", "KWD", "ISK"]),
+    parts=st.lists(st.integers(1, 5_000), min_size=1, max_size=12),
+    basis_points=st.integers(0, 10_000),
+)
+def test_the_fees_of_captures_are_the_fee_of_their_sum(
+    currency: str, parts: list[int], basis_points: int
+) -> None:
+    step_minor, before, fees = amount_step_minor(currency), Money(0, currency), Money(0, currency)
+    for part in parts:
+        amount = Money(part * step_minor, currency)
+        fee = platform_fee(before, amount, basis_points=basis_points)
+        assert Money(0, currency) <= fee <= amount
+        assert fee.minor % step_minor == 0
+        before, fees = before + amount, fees + fee
+    assert fees == platform_fee(Money(0, currency), before, basis_points=basis_points)
+    exact = Fraction(before.minor * basis_points, 10_000)
+    assert 0 <= exact - fees.minor < step_minor
+
+
+def test_many_small_captures_cost_as_much_as_one(shop: Shop) -> None:
+    shop.merchant.platform_fee_basis_points = 150
+    shop.merchant.save(update_fields=["platform_fee_basis_points"])
+    intent_id = body_of(shop.create(1_000, manual=True))["id"]
+    for _ in range(3):
+        shop.capture(intent_id, 60, final=False)
+    shop.capture(intent_id, 820)
+    captures = [each for each in shop.operations(intent_id) if each.kind == "capture"]
+    assert [each.platform_fee_minor for each in captures] == [0, 1, 1, 13]
+    assert list(differences()) == []
 
 
 def test_what_the_psp_raised_by_a_fraction_is_booked_all_the_same(shop: Shop) -> None:

@@ -23,7 +23,7 @@ from django.test import Client
 from django.urls import reverse
 
 from payments.models import ApiKey, Merchant, PspAccount, RoutingRule
-from payments.services.commands.merchants import hash_of
+from payments.services.commands.operators.merchants import hash_of
 
 pytestmark = pytest.mark.usefixtures("database", "sandbox_psp")
 

@@ -14,14 +14,15 @@ from django.utils import timezone
 
 from payments import public_ids
 from payments.models import Case, Delivery, Dispute, Operation, SetupAttempt, WebhookEndpoint
-from payments.services.cases.opening import close_case, open_case
+from payments.services.cases.opening import open_case
+from payments.services.commands.operators.cases import close_case
 from payments.services.event_stream import positions
 from payments.services.event_stream.numbering import assign_numbers
 from payments.services.recovery.setups import resolve_due_setups
 from payments.states import CaseKind
 from payments.tests.support.api_client import api_of
 from payments.tests.support.dispute_desk import Desk
-from payments.tests.support.factories import set_credentials
+from payments.tests.support.factories import set_credentials, staff
 from payments.tests.support.listening import (
     MerchantServer,
     answering,
@@ -147,7 +148,7 @@ def test_open_cases_are_counted_by_kind_and_age(shop: Shop) -> None:
     assert contradictions == {"1h": 1, "1d": 1, "7d": 1, "older": 2}
     assert sum(cases().values()) == 5
     for case in Case.objects.all():
-        close_case(case.id, actor="staff:ada", resolution="explained")
+        close_case(case.id, author=staff("ada"), resolution="explained")
     assert cases() == empty
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from payments import public_ids
 from payments.models import PaymentIntent
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.services.merchant_webhooks.secrets import new_secret
 from payments.services.psp_gateway.references import return_link
+from payments.tests.support.factories import TESTS
 from payments.tests.support.shop import Shop
 from paymentsite.launcher.state import PROJECT
 from paymentsite.logs import REMOVED, redact_text
@@ -19,7 +20,10 @@ from paymentsite.logs import REMOVED, redact_text
 def _issued(shop: Shop) -> Iterator[tuple[str, str]]:
     """What stands before a secret, and the secret: one of each form, from where it is made."""
     for livemode in (False, True):
-        yield "", merchants.issue_api_key(merchant=shop.merchant, livemode=livemode)[1]
+        yield (
+            "",
+            merchants.issue_api_key(merchant=shop.merchant, livemode=livemode, author=TESTS)[1],
+        )
     yield "", new_secret()
     shop.create(1_000, confirm=False)
     intent = PaymentIntent.objects.get()
@@ -56,7 +60,7 @@ def test_no_other_module_makes_secrets() -> None:
         "payments/services/checkout/links.py",
         "payments/services/checkout/sessions.py",
         "payments/services/commands/create_and_confirm.py",
-        "payments/services/commands/merchants.py",
+        "payments/services/commands/operators/merchants.py",
         "payments/services/commands/setups/intents.py",
         "payments/services/merchant_webhooks/secrets.py",
         "payments/management/commands/staff.py",  # passwords: printed once, never logged

@@ -1,7 +1,7 @@
 """What models cannot say of the site: the roles of the console, and who makes superusers.
 
 A role says which tables support, finance and on-call engineers may view. No role may change a row
-there, and none sees API keys. Finance may import settlement reports. A superuser, or
+there, and none sees API keys or keys of services. Finance may import settlement reports. A superuser, or
 `manage.py staff`, gives people their roles.
 """
 
@@ -16,7 +16,7 @@ _ROLES = {
     "finance": ("payments", "ledger", "reconciliation"),
     "on-call": ("payments", "ledger", "reconciliation", "paymentsite"),
 }
-_HIDDEN = ("view_apikey",)
+_HIDDEN = ("view_apikey", "view_servicekey")
 _FURTHER = {"finance": ("import_settlementreport",)}
 
 

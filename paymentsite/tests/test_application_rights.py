@@ -13,7 +13,8 @@ from django.core.management import CommandError, call_command
 from django.db import Error, ProgrammingError, connection, transaction
 from psycopg import sql
 
-from payments.management.commands.staff import make_superuser
+from payments.services.commands.operators.staff import make_superuser
+from payments.tests.support.factories import TESTS
 from paymentsite.environment import application_role, warehouse_role
 from paymentsite.management.commands.migrate import (
     VERBS,
@@ -126,7 +127,7 @@ def test_only_the_owners_login_makes_a_superuser(monkeypatch: pytest.MonkeyPatch
         call_command("staff", "superuser", "ada")
     assert list(User.objects.values_list("username", "is_superuser")) == [("ada", False)]
 
-    make_superuser(user)
+    make_superuser(user, author=TESTS)
     user.last_name = "Lovelace"
     user.save()  # as the console does, with every column
     assert User.objects.get().is_superuser

@@ -148,6 +148,7 @@ HELD = {
     "expire-approvals": Held(decisions.SWEEP_SECONDS, TRANSACTION_SECONDS),
     "heartbeat-money": Held(0, STATEMENT_SECONDS),
     "heartbeat-routine": Held(0, STATEMENT_SECONDS),
+    "seal-rows": Held(ledger_tasks.seals.RUN_SECONDS, STATEMENT_SECONDS),
     "take-ledger-snapshots": Held(ledger_tasks.services.SNAPSHOT_SECONDS, STATEMENT_SECONDS),
     "check-recent-payments": Held(recent.SWEEP_SECONDS, recent.BATCH_SECONDS + ONE_MORE_SECOND),
     "verify-books": Held(daily.SWEEP_SECONDS, daily.STEP_SECONDS + ONE_MORE_SECOND),

@@ -19,11 +19,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
+from payments.admin.staff import author_at_console
 from payments.models import PspAccount
 from psp_adapters.registry import BadCredentials
 from reconciliation.models import SettlementReport
 from reconciliation.services.matching.preview import Preview, lines_of, preview_report
-from reconciliation.services.reports.archive import store_report
+from reconciliation.services.reports.archive import import_report as store_import
 
 PERMISSION: Final = "reconciliation.import_settlementreport"
 
@@ -116,11 +117,11 @@ def _imported(request: HttpRequest, form: ImportForm) -> HttpResponse:
 
 def _stored(request: HttpRequest, form: ImportForm) -> SettlementReport | None:
     try:
-        stored = store_report(
+        stored = store_import(
             account=form.cleaned_data["account"],
             name=form.cleaned_data["file"].name,
             file=_opened(form),
-            imported_by=f"staff:{request.user.get_username()}",
+            author=author_at_console(request),
         )
     except ValueError as reason:
         messages.error(request, f"{reason}. Nothing was written.")

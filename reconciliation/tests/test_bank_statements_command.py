@@ -10,9 +10,15 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from payments.models import Case
-from payments.services.cases.opening import close_case
+from payments.services.commands.operators.cases import close_case
+from payments.tests.support.factories import staff
 from reconciliation.models import BankStatementFile
 from reconciliation.tests.support.banking import IBAN, Banking, camt
+
+
+@pytest.fixture(autouse=True)
+def ada(database: None) -> None:
+    staff("ada")
 
 
 def run(**given: Any) -> tuple[int, str]:
@@ -53,9 +59,9 @@ def test_what_is_not_explained_fails_the_check_until_its_case_is_closed(
     assert "1 bank lines wait" in told
     banking.give_up()
     assert "1 cases about the bank are open" in run(check=True)[1]
-    close_case(Case.objects.get().pk, actor="staff:ada", resolution="A fee of the bank.")
+    close_case(Case.objects.get().pk, author=staff("ada"), resolution="A fee of the bank.")
     assert run(check=True, account=IBAN)[0] == 0
-    assert "1 lines are requeued" in run(requeue=True)[1]
+    assert "1 lines are requeued" in run(requeue=True, by="staff:ada")[1]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_what_is_not_explained_fails_the_check_until_its_case_is_closed(
         ({"most": 0}, "--most is 1 at least"),
         ({"add": IBAN, "currency": "USD"}, "no PSP account is named"),
         ({"add": IBAN, "currency": "USD", "since": "soon"}, "soon"),
-        ({"file": "/nowhere/at.all"}, "who imports"),
+        ({"file": __file__}, "say who does it"),
         ({"file": "/nowhere/at.all", "by": "staff:ada"}, "nothing was stored: .*No such file"),
         ({"file": __file__, "by": "staff:ada"}, "nothing was stored: line 1: it does not begin"),
     ],

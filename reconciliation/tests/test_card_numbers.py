@@ -11,10 +11,12 @@ from django.db import models
 
 from payments.models import Case, DeliveryAttempt, PspNotification
 from payments.public_ids import new_id
-from payments.services.cases.opening import case_about_account, close_case, open_case
+from payments.services.cases.opening import case_about_account, open_case
+from payments.services.commands.operators.cases import close_case
 from payments.services.merchant_webhooks.attempt_results import readable
 from payments.services.psp_notifications import processing
 from payments.states import CaseKind
+from payments.tests.support.factories import staff
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.contract.card_numbers import holds_card_number
@@ -47,7 +49,7 @@ OUTSIDE: Final = _columns(
     "SettlementReport.last_error PaymentMethod.brand,funding,country,method_type,fingerprint,last4 "
     "Operation.payment_method_details CardVelocity.fingerprint "
     "SetupAttempt.code,decline_code,message,detail,payment_method_details "
-    "SetupIntent.last_setup_error ConfigurationChange.author,reason "
+    "SetupIntent.last_setup_error AuditEntry.actor,reason,refusal,subject "
     "BankStatementFile.body BankStatement.reference BankLine.text,last_error "
     "Approval.decision_reason,result"
 )
@@ -111,7 +113,8 @@ OURS: Final = _columns(
     "PspNotification.claimed_kind,claimed_currency "
     "Refund.currency,status,reason FailedEvent.group,type "
     "SettlementReport.imported_by,body_sha256,status SettlementLine.content_sha256,kind,currency "
-    "SettlementLine.status,discrepancy ConfigurationChange.subject,verb,changes "
+    "SettlementLine.status,discrepancy AuditEntry.act,result,source,changes "
+    "AuditEntry.request_id ServiceKey.name,secret_sha256,last4 "
     "ScheduledExport.export,file,file_sha256 "
     "BankAccount.currency,psp_accounts BankStatementFile.format,body_sha256,imported_by "
     "BankStatement.identities,content_sha256 BankLine.identity,currency,status,discrepancy "
@@ -176,7 +179,7 @@ def _noticed(shop: Shop) -> None:
 def _in_cases(shop: Shop) -> None:
     case = case_about_account(CaseKind.CONTRADICTION, shop.account, SPOKEN, subject="x")
     assert open_case(case)
-    close_case(case.id, actor="staff:ada", resolution=f"The PSP says: {SPOKEN}")
+    close_case(case.id, author=staff("ada"), resolution=f"The PSP says: {SPOKEN}")
     assert Case.objects.get(pk=case.pk).resolution == f"The PSP says: card {MASKED} is lost"
 
 

@@ -14,6 +14,7 @@ from payments.models import Case
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.tests.support.dispute_desk import LONG_AGO
 from payments.tests.support.shop import body_of
+from payments.tests.support.factories import TESTS
 from psp_adapters.sandbox_psp.rules.bank import STATEMENT_DEFECTS
 from psp_adapters.sandbox_psp.rules.report_defects import DEFECTS
 from reconciliation.discrepancies import Discrepancy as D
@@ -143,6 +144,7 @@ def statement_with(defect: str) -> Play:
             currency="USD",
             psp_accounts=[settling.shop.account.code],
             payouts_since=FIRST_DAY,
+            author=TESTS,
         )
         body = statement["body"].encode()
         store_statements(name=statement["name"], body=body, imported_by="staff:ada")

@@ -10,7 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from payments.models import Case
-from payments.services.cases.opening import close_case
+from payments.services.commands.operators.cases import close_case
+from payments.tests.support.factories import staff
 from payments.tests.support.shop import Shop, open_shop
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services.matching.sweep import match_due_lines
@@ -81,6 +82,7 @@ def test_a_preview_says_what_a_file_would_change_and_writes_nothing(
 @pytest.fixture
 def plain(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Settling:
     speak_plainly(shop, monkeypatch)
+    staff("ada")
     return Settling(shop)
 
 
@@ -101,7 +103,8 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     ("change", "why"),
     [
         ({"account": ""}, "whose report it is"),
-        ({"by": " "}, "who imports it"),
+        ({"by": " "}, "say who does it"),
+        ({"by": "staff:eve"}, "no active staff user"),
         ({"account": "missing"}, "no PSP account of the code missing"),
         ({"most": 0}, "--most is 1 at least"),
         ({"file": "/nowhere/at.all"}, "No such file"),
@@ -133,7 +136,7 @@ def test_lines_that_wait_are_listed_with_the_reason_and_fail_the_check(plain: Se
     other = open_shop(plain.shop.psp).account.code
     assert "0 lines failing or dead" in output_of(lines=True, account=other)
     assert verdict(check=True, account=other)[0] == 0
-    assert "1 lines are requeued" in output_of(requeue=True)
+    assert "1 lines are requeued" in output_of(requeue=True, by="staff:ada")
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING, LineStatus.DEAD}
 
 
@@ -144,8 +147,10 @@ def test_an_unreadable_file_fails_the_check_until_it_was_read_again(
     assert verdict(check=True) == (1, "1 reports are unreadable, with an open case")
     assert "UNREADABLE, 0 lines (0 new: none): row 1 is cut" in output_of()
     monkeypatch.setattr(PlainReports, "read_report", lambda self, file: iter(()))
-    assert "UNREADABLE" in output_of(read_again=True, name="another")
-    assert "read, 0 lines" in output_of(read_again=True, name="by-hand.csv", check=True)
+    assert "UNREADABLE" in output_of(read_again=True, name="another", by="staff:ada")
+    assert "read, 0 lines" in output_of(
+        read_again=True, name="by-hand.csv", check=True, by="staff:ada"
+    )
 
 
 def test_the_check_passes_once_the_case_of_a_line_is_closed(plain: Settling) -> None:
@@ -154,7 +159,7 @@ def test_the_check_passes_once_the_case_of_a_line_is_closed(plain: Settling) -> 
     match_due_lines()
     for case in Case.objects.all():
         assert verdict(check=True)[0] == 1
-        close_case(case.id, actor="staff:ada", resolution="A fee that we were told of by mail.")
+        close_case(case.id, author=staff("ada"), resolution="A fee that we were told of by mail.")
     assert verdict(check=True) == (0, "everything is here, read and explained")
 
 

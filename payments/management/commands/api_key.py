@@ -9,10 +9,15 @@ from uuid import UUID
 from django.core.management.base import CommandError, CommandParser
 
 from payments.clock import now_utc
+from payments.management.authors import add_author, author_of
 from payments.management.commands.merchant import merchant_of
 from payments.management.rows import RowCommand, add_verb
 from payments.models import ApiKey
-from payments.services.commands.merchants import issue_api_key, revoke_api_key, roll_api_key
+from payments.services.commands.operators.merchants import (
+    issue_api_key,
+    revoke_api_key,
+    roll_api_key,
+)
 
 
 class Command(RowCommand):
@@ -31,9 +36,10 @@ class Command(RowCommand):
         roll.add_argument(
             "--overlap-hours", type=float, default=24, help="how long both are accepted"
         )
-        add_verb(verbs, "revoke", "refuse a key from now on").add_argument(
-            "key", help="the id that list shows"
-        )
+        revoke = add_verb(verbs, "revoke", "refuse a key from now on")
+        revoke.add_argument("key", help="the id that list shows")
+        for each in (create, roll, revoke):
+            add_author(each)
 
     def _create(self, given: dict[str, Any]) -> dict[str, Any]:
         merchant, days = merchant_of(given["merchant"]), given["expires_in_days"]
@@ -47,6 +53,7 @@ class Command(RowCommand):
         key, secret = issue_api_key(
             merchant=merchant,
             livemode=given["live"],
+            author=author_of(given),
             name=given["name"],
             expires_at=now_utc() + timedelta(days=days) if days is not None else None,
         )
@@ -58,12 +65,12 @@ class Command(RowCommand):
 
     def _roll(self, given: dict[str, Any]) -> dict[str, Any]:
         overlap = timedelta(hours=given["overlap_hours"])
-        key, secret = roll_api_key(_key_of(given["key"]), overlap=overlap)
+        key, secret = roll_api_key(_key_of(given["key"]), overlap=overlap, author=author_of(given))
         return {**_shown(key), "secret": secret}
 
     def _revoke(self, given: dict[str, Any]) -> dict[str, Any]:
         key = _key_of(given["key"])
-        revoke_api_key(key)
+        revoke_api_key(key, author=author_of(given))
         return _shown(key)
 
 

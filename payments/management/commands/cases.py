@@ -9,8 +9,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from ledger.money import Money
 from payments import public_ids
 from payments.exceptions import PaymentRefused
+from payments.management.authors import add_author, named_author_of
 from payments.models import Case
-from payments.services.cases.opening import ADVICE, close_case
+from payments.services.cases.opening import ADVICE
+from payments.services.commands.operators.cases import close_case
 from payments.states import CaseKind, CaseStatus
 
 
@@ -27,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--most", type=int, default=100, help="list at most this many")
         parser.add_argument("--close", action="store_true", help="close the case")
         parser.add_argument("--resolution", default="", help="the explanation")
-        parser.add_argument("--by", default="", help="who closes it, such as staff:ada")
+        add_author(parser)
 
     def handle(self, *args: Any, **given: Any) -> None:
         if not given["case"]:
@@ -37,7 +39,7 @@ class Command(BaseCommand):
             return
         case = _case(given["case"])
         if given["close"]:
-            self._close(case, resolution=given["resolution"], by=given["by"])
+            self._close(case, given)
         else:
             self._show(case)
 
@@ -74,12 +76,12 @@ class Command(BaseCommand):
         for name, value in lines.items():
             self.stdout.write(f"{name + ':':15} {value}")
 
-    def _close(self, case: Case, *, resolution: str, by: str) -> None:
-        if not resolution.strip() or not by.strip():
-            raise CommandError("give --resolution and --by")
+    def _close(self, case: Case, given: dict[str, Any]) -> None:
+        if not given["resolution"].strip():
+            raise CommandError("give --resolution")
         try:
-            close_case(case.id, actor=by.strip(), resolution=resolution)
-        except PaymentRefused as refusal:
+            close_case(case.id, author=named_author_of(given), resolution=given["resolution"])
+        except (PaymentRefused, ValueError) as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(f"{case.public_id} is closed")
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 from django.core.management.base import CommandError, CommandParser
 
 from payments import public_ids
+from payments.management.authors import add_author, author_of
 from payments.management.rows import RowCommand, add_settings, add_verb, given_settings
 from payments.models import Merchant, PspAccount
-from payments.services.commands.merchants import change_merchant, create_merchant
+from payments.services.commands.operators.merchants import change_merchant, create_merchant
 
 _SETTINGS: Final = (
     *("name", "platform_fee_basis_points", "idempotency_key_required", "order_guard"),
@@ -38,18 +39,20 @@ class Command(RowCommand):
                 help='a JSON object such as {"EUR": 50000}: how much of one payment goes back '
                 "without a second person, in minor units; {} sets none",
             )
+            add_author(each)
         add_verb(verbs, "list", "list all merchants")
         add_verb(verbs, "show", "show one").add_argument("merchant", help="acct_…")
 
     def _create(self, given: dict[str, Any]) -> dict[str, Any]:
         values = given_settings(given, Merchant, _SETTINGS[1:]) | _accounts(given) | _limits(given)
-        return _shown(create_merchant(name=given["name"], **values))
+        return _shown(create_merchant(name=given["name"], author=author_of(given), **values))
 
     def _set(self, given: dict[str, Any]) -> dict[str, Any]:
         values = given_settings(given, Merchant, _SETTINGS) | _accounts(given) | _limits(given)
         if not values:
             raise CommandError("name what is to change, such as --order-guard off")
-        return _shown(change_merchant(merchant_of(given["merchant"]), **values))
+        merchant = merchant_of(given["merchant"])
+        return _shown(change_merchant(merchant, author=author_of(given), **values))
 
     def _list(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         rows = Merchant.objects.select_related("test_psp_account", "live_psp_account")

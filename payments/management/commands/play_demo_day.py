@@ -42,7 +42,8 @@ _SETTLED: Final = {
 }
 """Accounts of the books, with what their balance is."""
 _SANDBOX: Final = "sandbox"
-_IMPORTER: Final = "job:play_demo_day"
+_IMPORTER: Final = "staff:finance"
+"""A login of the demo (`seed_demo`)."""
 DEMO_FILE = settings.BASE_DIR / "var" / "demo.json"
 
 

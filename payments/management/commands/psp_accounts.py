@@ -16,10 +16,10 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
-from payments.management.history import add_author, add_most, author_of, history_of
+from payments.management.authors import add_author, add_most, history_of, named_author_of
 from payments.management.rows import RowCommand, add_settings, add_verb, given_settings
-from payments.models import ConfigurationChange, PspAccount
-from payments.services.commands import psp_accounts as commands
+from payments.models import AuditEntry, PspAccount
+from payments.services.commands.operators import psp_accounts as commands
 from payments.services.psp_gateway.credentials import require_working
 from psp_adapters.registry import UnknownPsp, credential_fields_of
 
@@ -99,7 +99,7 @@ class Command(RowCommand):
             code=given["code"],
             psp=given["psp"],
             livemode=given["live"],
-            author=author_of(given),
+            author=named_author_of(given),
             given=None if given["paused"] else _given_credentials(given, psp=given["psp"]),
             **_changes(given),
         )
@@ -111,7 +111,7 @@ class Command(RowCommand):
         if not values and not wants_credentials:
             raise CommandError("name what is to change, such as --hold-days 5 or --credentials -")
         secrets = _given_credentials(given, psp=account.psp) if wants_credentials else None
-        author = author_of(given)
+        author = named_author_of(given)
         return _shown(commands.change_psp_account(account, author=author, given=secrets, **values))
 
     def _check(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -120,24 +120,24 @@ class Command(RowCommand):
         return {"code": account.code, "credentials": f"{account.psp} takes them"}
 
     def _pause(self, given: dict[str, Any]) -> dict[str, Any]:
-        account, author = _account_of(given["code"]), author_of(given)
+        account, author = _account_of(given["code"]), named_author_of(given)
         return _shown(commands.pause_psp_account(account, author=author))
 
     def _resume(self, given: dict[str, Any]) -> dict[str, Any]:
-        account, author = _account_of(given["code"]), author_of(given)
+        account, author = _account_of(given["code"]), named_author_of(given)
         return _shown(commands.resume_psp_account(account, author=author))
 
     def _close(self, given: dict[str, Any]) -> dict[str, Any]:
-        account, author = _account_of(given["code"]), author_of(given)
+        account, author = _account_of(given["code"]), named_author_of(given)
         return _shown(commands.close_psp_account(account, author=author))
 
     def _reseal(self, given: dict[str, Any]) -> dict[str, Any]:
-        done = commands.reseal_credentials(author=author_of(given))
+        done = commands.reseal_credentials(author=named_author_of(given))
         return {"accounts with credentials encrypted anew": done}
 
     def _history(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         account = _account_of(given["code"])
-        return history_of(ConfigurationChange.objects.filter(psp_account=account), given)
+        return history_of(AuditEntry.objects.filter(object_id=account.pk), given)
 
 
 def _add_changes(parser: CommandParser) -> None:

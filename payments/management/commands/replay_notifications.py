@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from payments.management.authors import add_author, author_of
+from payments.models import Act
+from payments.services.audit.trail import AuditSubject, recorded
 from payments.services.psp_notifications.replay import (
     REPLAYABLE,
     NotificationFilter,
@@ -14,6 +17,8 @@ from payments.services.psp_notifications.replay import (
     replay_notifications,
 )
 from payments.states import NotificationStatus
+
+_FILTERS: Final = ("event", "account", "type", "since", "until")
 
 
 class Command(BaseCommand):
@@ -38,9 +43,10 @@ class Command(BaseCommand):
         parser.add_argument("--all", action="store_true", help="all, without a filter")
         parser.add_argument("--list", action="store_true", help="list them, replay nothing")
         parser.add_argument("--most", type=int, default=10_000, help="at most this many")
+        add_author(parser)
 
     def handle(self, *args: Any, **given: Any) -> None:
-        filters = [given[name] for name in ("event", "account", "type", "since", "until")]
+        filters = [given[name] for name in _FILTERS]
         if not any(filters) and not given["all"] and not given["list"]:
             raise CommandError("give one of --event, --account, --type, --since, --until, --all")
         wanted = NotificationFilter(
@@ -54,7 +60,11 @@ class Command(BaseCommand):
         if given["list"]:
             self._list(wanted, given["most"])
             return
-        count = replay_notifications(wanted, limit=given["most"])
+        about = AuditSubject(label=given["account"] or given["event"] or "all accounts")
+        with recorded(Act.NOTIFICATION_REPLAY, author_of(given), about) as changes:
+            count = replay_notifications(wanted, limit=given["most"])
+            chosen = {name: str(given[name]) for name in _FILTERS if given[name]}
+            changes["filter"], changes["notifications"] = {"after": chosen}, {"after": count}
         self.stdout.write(f"{count} notifications are requeued")
 
     def _list(self, wanted: NotificationFilter, most: int) -> None:

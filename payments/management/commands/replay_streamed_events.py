@@ -7,7 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from payments import public_ids
-from payments.models import FailedEvent
+from payments.management.authors import add_author, author_of
+from payments.models import Act, FailedEvent
+from payments.services.audit.trail import AuditSubject, recorded
 from payments.services.event_stream.consuming import dead_letters, replay
 from payments.services.event_stream.effects import EFFECTS
 
@@ -22,6 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--group", required=True, choices=sorted(EFFECTS))
         parser.add_argument("--event", default="", help="the id of one event, evt_…")
         parser.add_argument("--all", action="store_true", help="every dead letter of the group")
+        add_author(parser)
 
     def handle(self, *args: Any, **given: Any) -> None:
         dead = dead_letters(given["group"])
@@ -36,10 +39,13 @@ class Command(BaseCommand):
         if given["event"] and not chosen:
             raise CommandError(f"{given['event']} is not a dead letter of {given['group']}")
         still_failing = 0
-        for failed in chosen:
-            error = replay(failed, EFFECTS[given["group"]])
-            still_failing += bool(error)
-            self.stdout.write(f"{_public_id(failed)}: {error or 'consumed'}")
+        about = AuditSubject(label=f"group {given['group']}")
+        with recorded(Act.STREAMED_EVENT_REPLAY, author_of(given), about) as changes:
+            for failed in chosen:
+                error = replay(failed, EFFECTS[given["group"]])
+                still_failing += bool(error)
+                self.stdout.write(f"{_public_id(failed)}: {error or 'consumed'}")
+            changes["events"], changes["failed"] = {"after": len(chosen)}, {"after": still_failing}
         if still_failing:
             raise CommandError(f"{still_failing} of {len(chosen)} failed again")
 

@@ -15,11 +15,11 @@ from django.core.management.base import CommandError, CommandParser
 from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
+from payments.management.authors import add_author, add_most, history_of, named_author_of
 from payments.management.commands.merchant import merchant_of
-from payments.management.history import add_author, add_most, author_of, history_of
 from payments.management.rows import RowCommand, add_verb
-from payments.models import ConfigurationChange, RoutingRule
-from payments.services.commands import routing_rules as commands
+from payments.models import AuditEntry, RoutingRule
+from payments.services.commands.operators import routing_rules as commands
 from payments.services.routing.dry_run import Comparison, Tally, compare
 from payments.services.routing.rules import rule_of
 
@@ -86,7 +86,7 @@ class Command(RowCommand):
             commands.add_rule(
                 livemode=given["live"],
                 position=given["position"],
-                author=author_of(given),
+                author=named_author_of(given),
                 **values,
             )
         )
@@ -96,22 +96,22 @@ class Command(RowCommand):
         values = _values(given, {"conditions": rule.conditions, "targets": rule.targets})
         if not values:
             raise CommandError("name what is to change, such as --active off")
-        return _shown(commands.change_rule(rule, author=author_of(given), **values))
+        return _shown(commands.change_rule(rule, author=named_author_of(given), **values))
 
     def _move(self, given: dict[str, Any]) -> dict[str, Any]:
-        rule, author = _rule_of(given), author_of(given)
+        rule, author = _rule_of(given), named_author_of(given)
         return _shown(commands.move_rule(rule, to=given["to"], author=author))
 
     def _remove(self, given: dict[str, Any]) -> dict[str, Any]:
         rule = _rule_of(given)
-        commands.remove_rule(rule, author=author_of(given))
+        commands.remove_rule(rule, author=named_author_of(given))
         return {"removed": rule.name}
 
     def _history(self, given: dict[str, Any]) -> list[dict[str, Any]]:
-        changes = ConfigurationChange.objects.filter(rule_id__isnull=False, livemode=given["live"])
+        entries = AuditEntry.objects.filter(act__startswith="routing_rule.", livemode=given["live"])
         if given["position"] is not None:
-            changes = changes.filter(rule_id=_rule_of(given).id)
-        return history_of(changes, given)
+            entries = entries.filter(object_id=_rule_of(given).id)
+        return history_of(entries, given)
 
     def _dry_run(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         rows = _proposed(given) if given["rules"] else _present(given)

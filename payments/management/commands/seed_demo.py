@@ -18,9 +18,9 @@ from django.core.management.base import BaseCommand, CommandError
 from ledger.money import Money
 from payments.models import ApprovalCommand, Merchant, PspAccount, RoutingRule
 from payments.services.approvals.rights import set_limit
-from payments.services.callers.configuration_log import Author
-from payments.services.commands.psp_accounts import change_psp_account, create_psp_account
-from payments.services.commands.routing_rules import add_rule
+from payments.services.audit.authors import Author
+from payments.services.commands.operators.psp_accounts import change_psp_account, create_psp_account
+from payments.services.commands.operators.routing_rules import add_rule
 from payments.services.psp_gateway.credentials import open_credentials
 from psp_adapters.registry import BadCredentials
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from typing import Any
 
-import psycopg
 from django.contrib.auth.models import Group, User
 from django.core.management.base import CommandError, CommandParser
 
+from payments.management.authors import add_author, author_of
 from payments.management.rows import RowCommand, add_verb
+from payments.services.commands.operators import staff
 
 
 class Command(RowCommand):
@@ -25,6 +24,7 @@ class Command(RowCommand):
         roles.add_argument("username")
         for each in (create, roles):
             each.add_argument("--role", action="append", default=[], help="see manage.py role list")
+            add_author(each)
         add_verb(verbs, "list", "list all logins")
         for verb, what in (
             ("show", "show one"),
@@ -33,23 +33,23 @@ class Command(RowCommand):
             ("enable", "allow it again"),
             ("superuser", "allow it everything in the console; needs DATABASE_OWNER_URL"),
         ):
-            add_verb(verbs, verb, what).add_argument("username")
+            parser_of_verb = add_verb(verbs, verb, what)
+            parser_of_verb.add_argument("username")
+            if verb != "show":
+                add_author(parser_of_verb)
 
     def _create(self, given: dict[str, Any]) -> dict[str, Any]:
-        roles = _roles(given["role"])
-        if User.objects.filter(username=given["username"]).exists():
-            raise CommandError(f"{given['username']} exists. manage.py staff set changes roles.")
-        password = secrets.token_urlsafe(16)
-        user = User(username=given["username"], email=given["email"], is_staff=True)
-        user.set_password(password)
-        user.full_clean(exclude=["password"])
-        user.save()
-        user.groups.set(roles)
+        user, password = staff.create_staff_user(
+            given["username"],
+            email=given["email"],
+            roles=_roles(given["role"]),
+            author=author_of(given),
+        )
         return {**_shown(user), "password": password}
 
     def _set(self, given: dict[str, Any]) -> dict[str, Any]:
         user, roles = _user_of(given["username"]), _roles(given["role"])
-        user.groups.set(roles)
+        staff.set_roles(user, roles, author=author_of(given))
         return _shown(user)
 
     def _list(self, given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -60,40 +60,25 @@ class Command(RowCommand):
         return _shown(_user_of(given["username"]))
 
     def _password(self, given: dict[str, Any]) -> dict[str, Any]:
-        user, password = _user_of(given["username"]), secrets.token_urlsafe(16)
-        user.set_password(password)
-        user.save(update_fields=["password"])
+        user = _user_of(given["username"])
+        password = staff.new_password(user, author=author_of(given))
         return {**_shown(user), "password": password}
 
     def _disable(self, given: dict[str, Any]) -> dict[str, Any]:
-        return self._switch(given["username"], is_active=False)
+        return self._switch(given, is_active=False)
 
     def _enable(self, given: dict[str, Any]) -> dict[str, Any]:
-        return self._switch(given["username"], is_active=True)
+        return self._switch(given, is_active=True)
 
     def _superuser(self, given: dict[str, Any]) -> dict[str, Any]:
         user = _user_of(given["username"])
-        make_superuser(user)
+        staff.make_superuser(user, author=author_of(given))
         return _shown(user)
 
-    def _switch(self, username: str, *, is_active: bool) -> dict[str, Any]:
-        user = _user_of(username)
-        user.is_active = is_active
-        user.save(update_fields=["is_active"])
+    def _switch(self, given: dict[str, Any], *, is_active: bool) -> dict[str, Any]:
+        user = _user_of(given["username"])
+        staff.set_enabled(user, is_active=is_active, author=author_of(given))
         return _shown(user)
-
-
-def make_superuser(user: User) -> None:
-    """Make a superuser, with the login that owns the tables; the database refuses all others.
-
-    Commits by itself. Raises CommandError if DATABASE_OWNER_URL is not set.
-    """
-    owner = os.environ.get("DATABASE_OWNER_URL")
-    if not owner:
-        raise CommandError("the owner of the tables makes superusers: set DATABASE_OWNER_URL")
-    with psycopg.connect(owner) as connection:
-        connection.execute("UPDATE auth_user SET is_superuser = true WHERE id = %s", [user.pk])
-    user.refresh_from_db()
 
 
 def _user_of(username: str) -> User:

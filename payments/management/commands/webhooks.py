@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -10,8 +11,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count, Min, Q
 
 from payments import public_ids
-from payments.models import Delivery, Dispatch, WebhookEndpoint
+from payments.management.authors import add_author, author_of
+from payments.models import Act, Delivery, Dispatch, WebhookEndpoint
 from payments.selectors.events import held_back_by
+from payments.services.audit.trail import AuditSubject, recorded
 from payments.services.merchant_webhooks import endpoints
 from payments.services.merchant_webhooks import resend as resending
 from payments.states import DeliveryOrder, DeliveryStatus
@@ -49,7 +52,11 @@ class Command(BaseCommand):
         replay.add_argument("--before", type=_moment, help="created before then (ISO 8601, UTC)")
         replay.add_argument("--type", action="append", default=[], help="a type, or charge.*")
         replay.add_argument("--all", action="store_true", help="every event, without a time range")
-        verbs.add_parser("reseal-secrets", help="encrypt all secrets with the first encryption key")
+        reseal = verbs.add_parser(
+            "reseal-secrets", help="encrypt all secrets with the first encryption key"
+        )
+        for each in (rotate, enable, order, resend, failed, replay, reseal):
+            add_author(each)
 
     def handle(self, *args: Any, **given: Any) -> None:
         verb = str(given["verb"]).replace("-", "_")
@@ -83,27 +90,42 @@ class Command(BaseCommand):
 
     def _rotate_secret(self, given: dict[str, Any]) -> None:
         overlap = timedelta(hours=given["overlap_hours"])
-        self.stdout.write(endpoints.rotate_secret(_endpoint(given), overlap=overlap))
+        endpoint = _endpoint(given)
+        with _recorded(Act.ENDPOINT_ROTATE, endpoint, given) as changes:
+            secret = endpoints.rotate_secret(endpoint, overlap=overlap)
+            changes["secret"] = {"changed": ["signing"]}
+        self.stdout.write(secret)
 
     def _enable(self, given: dict[str, Any]) -> None:
-        done = endpoints.enable_endpoint(_endpoint(given))
+        endpoint = _endpoint(given)
+        with _recorded(Act.ENDPOINT_ENABLE, endpoint, given) as changes:
+            done = endpoints.enable_endpoint(endpoint)
+            changes["enabled"] = {"after": done}
         self.stdout.write("enabled" if done else "nothing to do: it is enabled, or was deleted")
 
     def _order(self, given: dict[str, Any]) -> None:
-        endpoints.set_delivery_order(_endpoint(given), DeliveryOrder(given["order"]))
+        endpoint = _endpoint(given)
+        with _recorded(Act.ENDPOINT_ORDER, endpoint, given) as changes:
+            endpoints.set_delivery_order(endpoint, DeliveryOrder(given["order"]))
+            changes["order"] = {"after": given["order"]}
         self.stdout.write(f"events are sent {given['order']} from now on")
 
     def _resend(self, given: dict[str, Any]) -> None:
         identifier = public_ids.decode(public_ids.DELIVERY, given["delivery"])
         if identifier is None or not Delivery.objects.filter(pk=identifier).exists():
             raise CommandError("there is no such delivery")
-        done = resending.resend_delivery(identifier)
+        delivery = Delivery.objects.get(pk=identifier)
+        with _recorded(Act.DELIVERY_RESEND, delivery.endpoint_id, given) as changes:
+            done = resending.resend_delivery(identifier)
+            changes["delivery"] = {"after": given["delivery"]}
         self.stdout.write("due now" if done else "it waits for earlier events of its payment")
 
     def _resend_failed(self, given: dict[str, Any]) -> None:
         known = {each: _known(each) for each in given["endpoint"]}
         for public_id, endpoint in known.items():
-            count = resending.resend_failed(endpoint)
+            with _recorded(Act.ENDPOINT_RESEND_FAILED, endpoint, given) as changes:
+                count = resending.resend_failed(endpoint)
+                changes["deliveries"] = {"after": count}
             self.stdout.write(f"{count} deliveries to {public_id} are due now")
 
     def _replay(self, given: dict[str, Any]) -> None:
@@ -112,9 +134,10 @@ class Command(BaseCommand):
         event_filter = resending.EventFilter(
             types=given["type"], since=given["since"], before=given["before"]
         )
-        count = resending.replay_events(
-            _endpoint(given), event_filter, progress=self._report_progress
-        )
+        endpoint = _endpoint(given)
+        with _recorded(Act.ENDPOINT_REPLAY, endpoint, given) as changes:
+            count = resending.replay_events(endpoint, event_filter, progress=self._report_progress)
+            changes["events"] = {"after": count}
         self.stdout.write(f"{count} events are replayed")
 
     def _report_progress(self, count: int, last: UUID) -> None:
@@ -125,7 +148,22 @@ class Command(BaseCommand):
             self.stdout.write(f"{count} so far, up to --since {moment:%Y-%m-%dT%H:%M:%S}")
 
     def _reseal_secrets(self, given: dict[str, Any]) -> None:
-        self.stdout.write(f"{endpoints.reseal_secrets()} endpoints: secrets encrypted anew")
+        about = AuditSubject(label="all endpoints")
+        with recorded(Act.ENDPOINTS_RESEAL, author_of(given), about) as changes:
+            count = endpoints.reseal_secrets()
+            changes["endpoints"] = {"after": count}
+        self.stdout.write(f"{count} endpoints: secrets encrypted anew")
+
+
+def _recorded(
+    act: Act, endpoint_id: UUID, given: dict[str, Any]
+) -> AbstractContextManager[dict[str, Any]]:
+    """Records what is done to an endpoint or to its deliveries."""
+    row = WebhookEndpoint.objects.get(pk=endpoint_id)
+    about = AuditSubject(
+        label=row.public_id, object_id=row.pk, merchant_id=row.merchant_id, livemode=row.livemode
+    )
+    return recorded(act, author_of(given), about)
 
 
 def _endpoint(given: dict[str, Any]) -> UUID:

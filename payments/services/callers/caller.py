@@ -36,7 +36,7 @@ class Caller:
     livemode: bool
     psp_account: PspAccount
     actor: str
-    """`api_key:…`, `staff:…` or `job:…`; stored with every operation and event."""
+    """`api_key:…`, `staff:…`, `service:…` or `job:…`; stored with every operation and event."""
     request_id: str = ""
     api_version: str = ""
     idempotency_key: str = ""
@@ -143,26 +143,27 @@ class CommandResult:
 
 
 def for_operation(operation: Operation, actor: str) -> Caller:
-    """The caller on behalf of an operation's merchant; events name the operation's request."""
+    """The caller on behalf of an operation's merchant, for what the PSP, a sweep or staff causes.
+
+    Its events name the actor, and no request: the merchant's request did not cause them.
+    """
     row = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
     return Caller(
         merchant=row.merchant,
         livemode=row.livemode,
         psp_account=row.psp_account,
         actor=actor,
-        request_id=row.request_id,
     )
 
 
 def for_setup(attempt: SetupAttempt, actor: str) -> Caller:
-    """The caller on behalf of a setup's merchant; events name the request of the attempt."""
+    """The caller on behalf of a setup's merchant; its events name the actor, and no request."""
     row = SetupAttempt.objects.select_related("merchant", "psp_account").get(pk=attempt.pk)
     return Caller(
         merchant=row.merchant,
         livemode=row.livemode,
         psp_account=row.psp_account,
         actor=actor,
-        request_id=row.request_id,
     )
 
 

@@ -1,17 +1,14 @@
-"""Opens a case where no rule may decide, with advice per kind; an operator closes it."""
+"""Opens a case where no rule may decide, with advice per kind, and closes it."""
 
 from __future__ import annotations
 
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
-
 from ledger.database.statements import insert_if_absent
 from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
-from payments.exceptions import ResourceMissing, UnexpectedState
 from payments.models import Case, Operation, PaymentIntent, PspAccount
 from payments.public_ids import created_at_of
 from payments.selectors.disputes import ChargedBack
@@ -163,27 +160,12 @@ def close_open_case(kind: CaseKind, subject: str, *, actor: str, resolution: str
     )
     case = found.first()
     if case is not None:
-        _close(case, actor=actor, resolution=resolution)
+        close_locked_case(case, actor=actor, resolution=resolution)
     return case is not None
 
 
-def close_case(case_id: UUID, *, actor: str, resolution: str) -> None:
-    """Close a case with an operator's resolution; moves no money.
-
-    Raises ResourceMissing, UnexpectedState if it is closed, and ValueError for an empty resolution.
-    """
-    if not resolution.strip():
-        raise ValueError("say how the case was resolved")
-    with transaction.atomic(durable=True):
-        case = Case.objects.select_for_update().filter(pk=case_id).first()
-        if case is None:
-            raise ResourceMissing(f"No such case: '{public_ids.encode(public_ids.CASE, case_id)}'")
-        if case.status != CaseStatus.OPEN:
-            raise UnexpectedState(f"{case.public_id} was closed by {case.closed_by} already.")
-        _close(case, actor=actor, resolution=resolution.strip())
-
-
-def _close(case: Case, *, actor: str, resolution: str) -> None:
+def close_locked_case(case: Case, *, actor: str, resolution: str) -> None:
+    """Close an open case that is locked, in the caller's transaction."""
     case.close()
     case.closed_at, case.closed_by = now_utc(), actor
     case.resolution = clean_text(resolution, most=1000)

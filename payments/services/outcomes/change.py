@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 from ledger import posting_rules as rules
 from ledger import services as ledger
 from ledger.database.statements import Batch
-from ledger.money import Money, amount_step_minor
+from ledger.money import Money
 from ledger.posting_rules import Parties, Posting, Rule
 from ledger.selectors import Booking
+from payments.amounts import platform_fee
 from payments.clock import now_utc
 from payments.event_types import WITH_PREVIOUS_ATTRIBUTES
 from payments.models import Case, Merchant, Operation, PaymentIntent, Refund, books_of
@@ -189,14 +190,15 @@ class Change:
         self._book(replace(posting, available_on=self._available_on(posting.rule)))
 
     def post_capture(self, amount: Money, *, fee: bool = True) -> None:
-        """Capture, and our fee of it: hundredths of a percent, rounded down to a whole amount."""
+        """Capture, and our fee of it, which follows from all captures of the charge together."""
+        before = Money(self.intent.amount_captured_minor, amount.currency)
         self.post(rules.capture_memo, amount)
         self.post(rules.captured, amount)
-        fee_minor = amount.minor * self.merchant.platform_fee_basis_points // 10_000
-        fee_minor -= fee_minor % amount_step_minor(amount.currency)
         if fee:
-            self.operation.platform_fee_minor = fee_minor
-            self.post(rules.platform_fee, Money(fee_minor, amount.currency))
+            basis_points = self.merchant.platform_fee_basis_points
+            due = platform_fee(before, amount, basis_points=basis_points)
+            self.operation.platform_fee_minor = due.minor
+            self.post(rules.platform_fee, due)
 
     def _book(self, posting: Posting) -> None:
         self.postings.append(posting)

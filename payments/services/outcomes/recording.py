@@ -114,7 +114,6 @@ def record_outcome(
     """
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
-        caller = _with_key(caller, locked.key)
         result = _credible(result, locked.operation, sender_lease)
         batch = Batch()
         refund = _refund_of(locked.operation)
@@ -188,13 +187,6 @@ def withdraw_unsent(locked: LockedRows, refund: Refund, caller: Caller, *, detai
     batch = Batch()
     _make_change(locked, _charge_of(locked), refund, result, caller, batch)
     batch.execute()
-
-
-def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
-    """Events name the request that began the operation, even if recovery records the outcome."""
-    if caller.idempotency_key or key is None:
-        return caller
-    return replace(caller, idempotency_key=key.key)
 
 
 def _credible(result: PspResult, operation: Operation, sender_lease: datetime | None) -> PspResult:

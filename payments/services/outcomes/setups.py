@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -124,8 +124,7 @@ def record_setup(
                 result, sender_lease=sender_lease, lease_until=attempt.lease_until
             )
             accepted = was_accepted() or (key is not None and key.answer_status is not None)
-            with_key = replace(caller, idempotency_key=key.key) if key is not None else caller
-            change = SetupChange(setup, attempt, result, with_key, accepted, batch)
+            change = SetupChange(setup, attempt, result, caller, accepted, batch)
             following = _following(change, key, elsewhere)
             if following is not None:
                 _move_on(change, following, key)

@@ -6,9 +6,11 @@ import pytest
 from django.db import transaction
 
 from ledger.models import BalanceSnapshot, LedgerAccount
+from ledger.seals import seal_rows
 from payments.clock import now_utc
-from payments.models import ApiKey, ConfigurationVerb, Dispatch, Event, PaymentIntent, RoutingRule
-from payments.services.callers.configuration_log import Author, log_rule, state_of_rule
+from payments.models import Act, ApiKey, Dispatch, Event, PaymentIntent, RoutingRule
+from payments.services.audit.configuration import record_rule, state_of_rule
+from payments.services.commands.operators.service_keys import create_service_key
 from payments.services.routing.choice import route_by
 from payments.services.routing.decisions import decision
 from payments.services.routing.rules import RoutingSubject, rule_of
@@ -22,6 +24,7 @@ from payments.tests.admin.console import (
     sell,
     settle,
 )
+from payments.tests.support.factories import TESTS, staff
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop
 from paymentsite.celery import heartbeat_money
@@ -49,6 +52,7 @@ def trading(shop: Shop) -> Shop:
     heartbeat_money()
     check_recent_payments()
     settle(shop)
+    seal_rows()
     return shop
 
 
@@ -68,12 +72,13 @@ def _route(shop: Shop) -> None:
         targets={"split": [{"account": code, "share": 100}], "fallback": [code]},
         active=False,
     )
-    log_rule(
-        ConfigurationVerb.ADD,
+    create_service_key("importer", author=TESTS)
+    record_rule(
+        Act.ROUTING_RULE_ADD,
         rule,
         before={},
         after=state_of_rule(rule),
-        author=Author("staff:ada", "<script>"),
+        author=staff("ada", "<script>"),
     )
     subject = RoutingSubject(
         merchant_id=shop.merchant.id,

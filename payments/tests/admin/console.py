@@ -18,13 +18,13 @@ from django.urls import reverse
 from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
-from payments.management.commands.staff import make_superuser
 from payments.models import Customer, Deadline, Operation, WebhookEndpoint
 from payments.services.callers.caller import CommandRequest
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.checkout.links import LinkDetails, create_link, visit
 from payments.services.checkout.sessions import Line
 from payments.services.commands.mandates import Acceptance
+from payments.services.commands.operators.staff import make_superuser
 from payments.services.commands.setups.intents import SetupDetails, create_setup_intent
 from payments.services.event_stream import positions
 from payments.services.event_stream.consuming import consume_once, note_failure
@@ -34,6 +34,7 @@ from payments.services.event_stream.numbering import assign_numbers, numbered_af
 from payments.states import CaseKind
 from payments.tests.approvals.approving import lead, need_approval_above
 from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.factories import TESTS
 from payments.tests.support.listening import deliver_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of, open_shop
 from reconciliation.discrepancies import Discrepancy
@@ -89,7 +90,7 @@ def url_of(model: type[Model], view: str, *arguments: Any) -> str:
 def log_in(*, is_superuser: bool = False, **person: Any) -> Console:
     user = User.objects.create_user("reader", is_staff=True, **person)
     if is_superuser:
-        make_superuser(user)
+        make_superuser(user, author=TESTS)
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return Console(client)

@@ -13,9 +13,13 @@ from payments.api import authentication
 from payments.api.authentication import forget_cached_keys
 from payments.clock import now_utc
 from payments.models import ApiKey, PaymentIntent
-from payments.services.commands.merchants import create_merchant, issue_api_key, revoke_api_key
+from payments.services.commands.operators.merchants import (
+    create_merchant,
+    issue_api_key,
+    revoke_api_key,
+)
 from payments.tests.support.api_client import ApiClient, Reply, api_of
-from payments.tests.support.factories import PspAccountFactory
+from payments.tests.support.factories import TESTS, PspAccountFactory
 from payments.tests.support.shop import Shop
 
 
@@ -101,9 +105,9 @@ def test_a_cached_key_is_refused_from_the_second_it_expires(shop: Shop, api: Api
 def test_a_revoked_key_is_refused(shop: Shop, api: ApiClient) -> None:
     assert api.get("/v1/balance").status == 200
     key = ApiKey.objects.get()
-    revoke_api_key(key)
+    revoke_api_key(key, author=TESTS)
     first = key.revoked_at
-    revoke_api_key(key)
+    revoke_api_key(key, author=TESTS)
     assert key.revoked_at == first is not None
     forget_cached_keys()
     assert api.get("/v1/balance").status == 401
@@ -119,7 +123,7 @@ def test_an_api_key_costs_one_query_and_none_while_it_is_cached(api: ApiClient) 
 
 
 def test_keys_are_shown_once_and_stored_as_a_hash(shop: Shop) -> None:
-    key, secret = issue_api_key(merchant=shop.merchant, livemode=True, name="shop")
+    key, secret = issue_api_key(merchant=shop.merchant, livemode=True, name="shop", author=TESTS)
     assert secret.startswith("sk_live_")
     assert len(secret) == len("sk_live_") + 33
     stored = ApiKey.objects.get(pk=key.pk)
@@ -128,7 +132,7 @@ def test_keys_are_shown_once_and_stored_as_a_hash(shop: Shop) -> None:
 
 
 def test_a_live_key_without_a_live_psp_account_is_refused_with_that_reason(shop: Shop) -> None:
-    _, secret = issue_api_key(merchant=shop.merchant, livemode=True)
+    _, secret = issue_api_key(merchant=shop.merchant, livemode=True, author=TESTS)
     live = ApiClient(secret)
     reply = live.post("/v1/payment_intents", amount=900, currency="usd")
     assert (reply.status, reply.error["code"]) == (400, "payment_provider_missing")
@@ -139,14 +143,14 @@ def test_a_live_key_without_a_live_psp_account_is_refused_with_that_reason(shop:
 def test_a_merchant_cannot_have_a_provider_of_the_other_mode(database: None) -> None:
     account = PspAccountFactory.create(livemode=False)
     with pytest.raises(ValueError, match="other mode"):
-        create_merchant(name="Mix-up", live_psp_account=account)
+        create_merchant(name="Mix-up", live_psp_account=account, author=TESTS)
 
 
 def test_live_and_test_objects_do_not_see_each_other(shop: Shop, api: ApiClient) -> None:
     intent = api.pay()
     shop.merchant.live_psp_account = PspAccountFactory.create(livemode=True)
     shop.merchant.save()
-    _, secret = issue_api_key(merchant=shop.merchant, livemode=True)
+    _, secret = issue_api_key(merchant=shop.merchant, livemode=True, author=TESTS)
     live = ApiClient(secret)
     assert live.get(f"/v1/payment_intents/{intent['id']}").status == 404
     assert live.get("/v1/events").body["data"] == []

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from payments.models import Case, Operation
-from payments.services.cases.opening import close_case
+from payments.services.commands.operators.cases import close_case
 from payments.services.psp_gateway import references
 from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.factories import staff
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     cases,
@@ -73,7 +74,7 @@ def test_a_late_charge_whose_chargeback_is_lost_is_never_reversed_and_opens_a_ca
     desk.move(dispute, "lose")
     desk.sync(dispute)
     for case in Case.objects.filter(status="open"):
-        close_case(case.id, actor="staff:ada", resolution="seen")
+        close_case(case.id, author=staff("ada"), resolution="seen")
     sweep_reversals()
     assert desk.shop.refunds(intent_id) == []
     assert not Operation.objects.filter(reversal_due_at__isnull=False).exists()

@@ -12,11 +12,15 @@ import pytest
 from django.test import Client
 
 from payments.checkout.assets import DRIVERS
-from payments.services.callers.configuration_log import Author
-from payments.services.commands.psp_accounts import pause_psp_account
+from payments.services.commands.operators.psp_accounts import pause_psp_account
 from payments.tests.checkout.visits import Visit, visit
 from payments.tests.support.api_client import api_of
-from payments.tests.support.factories import MerchantFactory, PspAccountFactory, set_credentials
+from payments.tests.support.factories import (
+    MerchantFactory,
+    PspAccountFactory,
+    set_credentials,
+    staff,
+)
 from payments.tests.support.shop import Shop
 from psp_adapters.tests.support.receiver import SECRET
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -147,7 +151,7 @@ def test_the_file_of_apple_is_that_of_an_active_account(database: None) -> None:
     account = shop_at("stripe", STRIPE | {"apple_pay_domain_association": "7B2276"}).account
     answer = Client().get(ASSOCIATION)
     assert (answer.content, answer["Content-Type"]) == (b"7B2276", "text/plain; charset=utf-8")
-    pause_psp_account(account, author=Author("staff:ada"))
+    pause_psp_account(account, author=staff("ada"))
     assert Client().get(ASSOCIATION).status_code == 404
 
 

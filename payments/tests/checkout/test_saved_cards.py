@@ -8,10 +8,10 @@ import pytest
 
 from payments import public_ids
 from payments.models import PaymentMethod
-from payments.services.callers.configuration_log import Author
-from payments.services.commands.psp_accounts import pause_psp_account
+from payments.services.commands.operators.psp_accounts import pause_psp_account
 from payments.tests.checkout.visits import Visit, visit
 from payments.tests.support.api_client import api_of
+from payments.tests.support.factories import staff
 from payments.tests.support.shop import Shop
 
 SALE = [("authorize", 1250), ("capture", 1250)]
@@ -110,7 +110,7 @@ def test_an_unattached_method_of_the_merchant_is_no_token_of_the_page(shop: Shop
 def test_a_card_of_a_paused_account_is_not_offered(shop: Shop, customer: str) -> None:
     card = save(shop, customer)
     visitor = visit(shop, customer=customer)
-    pause_psp_account(shop.account, author=Author("staff:ada"))
+    pause_psp_account(shop.account, author=staff("ada"))
     assert offered(visitor) == []
     assert visitor.pay("", method=card)["message"]
     assert visitor.effects() == []

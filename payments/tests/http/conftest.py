@@ -20,10 +20,10 @@ from django.db import connections
 
 from ledger.services import forget_known_accounts
 from payments.models import Merchant
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.tests.http.support.servers import WEBHOOK_SECRET, ApiServer, variables_of
 from payments.tests.http.support.storefront import Storefront, Tables
-from payments.tests.support.factories import sandbox_account
+from payments.tests.support.factories import TESTS, sandbox_account
 from paymentsite.tests.fixtures import databases
 from paymentsite.tests.fixtures.described_answers import check_answer
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -131,7 +131,7 @@ def open_storefront(
         account = sandbox_account()
         # Not by the command, whose validation took a third of the time of a short test.
         merchant = Merchant.objects.create(name="Storefront", test_psp_account=account, **settings)
-        _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
+        _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False, author=TESTS)
         return Storefront(server, sandbox_psp, merchant, secret_key)
 
     yield open_one

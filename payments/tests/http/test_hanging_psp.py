@@ -10,12 +10,12 @@ from typing import NamedTuple
 import pytest
 
 from payments.models import Event, Merchant, PaymentIntent
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.support.servers import ApiServer, variables_of
 from payments.tests.http.support.storefront import Storefront, new_order
 from payments.tests.http.support.wire import Reply, Wire
-from payments.tests.support.factories import sandbox_account
+from payments.tests.support.factories import TESTS, sandbox_account
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 INTENTS = "/v1/payment_intents"
@@ -49,8 +49,10 @@ def storefront(
     own_server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
 ) -> Iterator[Storefront]:
     account = sandbox_account()
-    merchant: Merchant = merchants.create_merchant(name="Hanging", test_psp_account=account)
-    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
+    merchant: Merchant = merchants.create_merchant(
+        name="Hanging", test_psp_account=account, author=TESTS
+    )
+    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False, author=TESTS)
     storefront = Storefront(own_server, sandbox_psp, merchant, secret_key)
     for _ in range(4):
         storefront.pay()  # The token is known, the pool is open.

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from payments.models import ApiKey
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.tests.http.support.storefront import Storefront, Tables, new_order
 from payments.tests.http.support.wire import FORM, JSON, Reply, encoded
+from payments.tests.support.factories import TESTS
 
 INTENTS = "/v1/payment_intents"
 ONCE = [("authorize", 10_000), ("capture", 10_000)]
@@ -151,7 +152,9 @@ def test_the_same_key_of_two_merchants_is_two_keys(
 
 def test_an_expired_api_key_gets_no_replay(storefront: Storefront) -> None:
     key = new_order()
-    spare, spare_secret = merchants.issue_api_key(merchant=storefront.merchant, livemode=False)
+    spare, spare_secret = merchants.issue_api_key(
+        merchant=storefront.merchant, livemode=False, author=TESTS
+    )
     assert storefront.wire.post(INTENTS, storefront.order(), key=key).status == 200
     ApiKey.objects.filter(pk=spare.pk).update(expires_at="2000-01-01T00:00:00Z")
     storefront.secret_key = spare_secret

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from payments.api.parameters import PublicId
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.tests.http.sdk.test_disputes import dispute
 from payments.tests.http.sdk.test_python import ACCEPTED
 from payments.tests.http.support import examples
@@ -17,6 +17,7 @@ from payments.tests.http.support.checkout import open_session, session_line
 from payments.tests.http.support.routes import PREFIXES, ROUTES, Route
 from payments.tests.http.support.storefront import Storefront, Tables, new_order, unknown_id
 from payments.tests.http.support.wire import Reply
+from payments.tests.support.factories import TESTS
 
 WITH_ID = {str(route): route for route in ROUTES if route.has_id}
 REFERENCES = {
@@ -208,7 +209,7 @@ def test_lists_show_only_the_merchants_own_objects(
 
 def test_a_key_of_the_other_mode_sees_nothing(storefront: Storefront) -> None:
     mine = belongings_of(storefront)
-    _, live_key = merchants.issue_api_key(merchant=storefront.merchant, livemode=True)
+    _, live_key = merchants.issue_api_key(merchant=storefront.merchant, livemode=True, author=TESTS)
     live = Storefront(storefront.server, storefront.psp, storefront.merchant, live_key)
     for route in ROUTES:
         # An account is the same in both modes.

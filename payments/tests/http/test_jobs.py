@@ -12,13 +12,13 @@ import pytest
 import redis
 
 from payments.models import Merchant, Operation
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.support.jobs import Platform, kill_hard, running
 from payments.tests.http.support.servers import is_dead, variables_of
 from payments.tests.http.support.storefront import Storefront, new_order
 from payments.tests.http.support.wire import Wire
-from payments.tests.support.factories import sandbox_account
+from payments.tests.support.factories import TESTS, sandbox_account
 from paymentsite.models import SweepRun
 from paymentsite.sweeps import SWEEPS
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -42,8 +42,10 @@ def storefront(
     platform: Platform, sandbox_psp: SandboxProcess, same_database: None
 ) -> Iterator[Storefront]:
     account = sandbox_account()
-    merchant: Merchant = merchants.create_merchant(name="Jobs", test_psp_account=account)
-    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
+    merchant: Merchant = merchants.create_merchant(
+        name="Jobs", test_psp_account=account, author=TESTS
+    )
+    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False, author=TESTS)
     yield Storefront(platform.api, sandbox_psp, merchant, secret_key)
     sandbox_psp.heal()
 

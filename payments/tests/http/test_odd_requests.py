@@ -8,10 +8,11 @@ import time
 import pytest
 import stripe
 
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.tests.http.support.routes import ROUTES
 from payments.tests.http.support.storefront import Storefront, Tables, new_order
 from payments.tests.http.support.wire import FORM, JSON, Wire, encoded
+from payments.tests.support.factories import TESTS
 
 INTENTS = "/v1/payment_intents"
 ODD_IDS = (
@@ -104,11 +105,13 @@ def test_a_key_as_user_of_http_basic_is_let_in(storefront: Storefront) -> None:
 
 
 def test_a_key_that_is_revoked_while_in_use_ends_within_seconds(storefront: Storefront) -> None:
-    key, secret = merchants.issue_api_key(merchant=storefront.merchant, livemode=False)
+    key, secret = merchants.issue_api_key(
+        merchant=storefront.merchant, livemode=False, author=TESTS
+    )
     wire = Wire(storefront.server.base_url, secret)
     for _ in range(6):
         assert wire.get("/v1/balance").status == 200
-    merchants.revoke_api_key(key)
+    merchants.revoke_api_key(key, author=TESTS)
     end = time.monotonic() + 5
     while any(wire.get("/v1/balance").status == 200 for _ in range(6)):
         assert time.monotonic() < end, "a revoked key still works"

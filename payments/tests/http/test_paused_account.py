@@ -9,13 +9,12 @@ from typing import Any
 import stripe
 
 from payments.models import Merchant, PspAccount
-from payments.services.callers.configuration_log import Author
-from payments.services.commands import merchants
-from payments.services.commands.psp_accounts import pause_psp_account, resume_psp_account
+from payments.services.commands.operators import merchants
+from payments.services.commands.operators.psp_accounts import pause_psp_account, resume_psp_account
 from payments.services.psp_gateway.accounts import SEEN_WITHIN_SECONDS
 from payments.tests.http.support.servers import ApiServer
 from payments.tests.http.support.storefront import Storefront
-from payments.tests.support.factories import PspAccountFactory, sandbox_credentials
+from payments.tests.support.factories import TESTS, PspAccountFactory, sandbox_credentials, staff
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 PAYMENTS = 12
@@ -41,17 +40,17 @@ def test_a_paused_account_is_refused_by_each_process_within_five_seconds(
     sealed = sandbox_credentials(code, sandbox_psp.base_url)
     account: PspAccount = PspAccountFactory.create(code=code, sealed_credentials=sealed)
     merchant = Merchant.objects.create(name="Paused", test_psp_account=account)
-    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
+    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False, author=TESTS)
     storefront = Storefront(server, sandbox_psp, merchant, secret_key)
     held: Any = storefront.pay(capture_method="manual")
     assert _codes(storefront) == {""}
 
-    pause_psp_account(account, author=Author("staff:ada"))
+    pause_psp_account(account, author=staff("ada"))
     time.sleep(SEEN_WITHIN_SECONDS)
     assert _codes(storefront) == {"payment_provider_paused"}
     assert storefront.effects() == []
     assert storefront.stripe.v1.payment_intents.capture(held.id).status == "succeeded"
 
-    resume_psp_account(account, author=Author("staff:ada"))
+    resume_psp_account(account, author=staff("ada"))
     time.sleep(SEEN_WITHIN_SECONDS)
     assert _codes(storefront) == {""}

@@ -11,9 +11,10 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from payments.management.commands.staff import make_superuser
 from payments.models import ApprovalLimit
+from payments.services.commands.operators.staff import make_superuser
 from payments.tests.approvals.approving import Waiting, written
+from payments.tests.support.factories import TESTS
 from payments.tests.support.shop import Shop
 
 LIMIT = (
@@ -45,7 +46,7 @@ def merchant(*arguments: str) -> str:
 
 
 def test_a_lead_approves_within_the_limit_of_the_role(shop: Shop) -> None:
-    make_superuser(User.objects.create_user("root", is_staff=True))
+    make_superuser(User.objects.create_user("root", is_staff=True), author=TESTS)
     group, _ = Group.objects.get_or_create(name="support lead")
     User.objects.create_user("ada", is_staff=True).groups.add(group)
     [limit] = shown(
@@ -76,7 +77,7 @@ def test_a_lead_approves_within_the_limit_of_the_role(shop: Shop) -> None:
 
 
 def test_limits_are_set_by_who_may_and_are_whole_amounts(database: None) -> None:
-    make_superuser(User.objects.create_user("root", is_staff=True))
+    make_superuser(User.objects.create_user("root", is_staff=True), author=TESTS)
     User.objects.create_user("ada", is_staff=True)
     Group.objects.get_or_create(name="support lead")
     role = ("limits", "--role", "support lead", "--amount-max-minor")

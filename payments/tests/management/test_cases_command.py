@@ -10,8 +10,15 @@ from django.core.management.base import CommandError
 
 from payments.models import Case
 from payments.services.cases.opening import ADVICE, case_about_operation, open_case
+from payments.services.commands.operators.service_keys import create_service_key, revoke_service_key
 from payments.states import CaseKind
+from payments.tests.support.factories import TESTS, staff
 from payments.tests.support.shop import Shop, body_of
+
+
+@pytest.fixture(autouse=True)
+def ada(shop: Shop) -> None:
+    staff("ada")
 
 
 def cases(*arguments: str) -> str:
@@ -60,13 +67,29 @@ def test_a_case_is_closed_with_an_explanation_and_an_actor(shop: Shop) -> None:
         ("--close", "--by", "staff:ada"),
         ("--close", "--resolution", "explained"),
         ("--close", "--by", " ", "--resolution", "explained"),
+        ("--close", "--by", "staff:eve", "--resolution", "explained"),
+        ("--close", "--by", "ada", "--resolution", "explained"),
+        ("--close", "--by", "service:importer", "--resolution", "explained"),
     ],
 )
-def test_a_case_is_not_closed_without_either(shop: Shop, arguments: tuple[str, ...]) -> None:
+def test_a_case_is_not_closed_without_a_resolution_and_a_staff_user(
+    shop: Shop, arguments: tuple[str, ...]
+) -> None:
     case = a_case(shop)
-    with pytest.raises(CommandError, match="--resolution and --by"):
+    with pytest.raises(CommandError, match=r"--resolution|staff"):
         cases(case.public_id, *arguments)
     assert Case.objects.get().status == "open"
+
+
+def test_a_service_closes_a_case_with_its_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = a_case(shop)
+    key, secret = create_service_key("importer", author=TESTS)
+    monkeypatch.setenv("SERVICE_KEY", secret)
+    cases(case.public_id, "--close", "--resolution", "explained")
+    assert Case.objects.get().closed_by == "service:importer"
+    revoke_service_key(key, author=TESTS)
+    with pytest.raises(CommandError, match="SERVICE_KEY is no valid key"):
+        cases(a_case(shop).public_id, "--close", "--resolution", "explained")
 
 
 def test_a_missing_or_closed_case_is_refused(shop: Shop) -> None:

@@ -40,6 +40,7 @@ def cheap_passwords(settings: Any) -> None:
 
 @pytest.fixture
 def merchant() -> dict[str, Any]:
+    made("staff", "create", "ada")
     made("psp_accounts", "create", "sandbox", "--paused", "--by", "staff:ada")
     created: dict[str, Any] = made(
         "merchant", "create", "Corner Books", "--test-account", "sandbox"

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 
 from payments.management.commands import psp_accounts as command
 from payments.models import PspAccount
-from payments.tests.support.factories import credentials_of
+from payments.tests.support.factories import credentials_of, staff
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -23,6 +23,12 @@ pytestmark = pytest.mark.usefixtures("database")
 KEY = "sandbox_of_the_command"
 SECRET = "a secret of a test"
 READS = ("list", "show", "check", "history")
+
+
+@pytest.fixture(autouse=True)
+def staff_users(database: None) -> None:
+    for name in ("ada", "bea"):
+        staff(name)
 
 
 def run(*arguments: str) -> str:
@@ -124,7 +130,7 @@ def test_credentials_are_read_from_standard_input_and_asked_for(
         (("resume", "shop"), "no credentials"),
         (("check", "shop"), "no credentials"),
         (("show", "nowhere"), "no such PSP account: nowhere"),
-        (("pause", "shop", "--by", " "), "--by: say who changes it"),
+        (("pause", "shop", "--by", " "), "say who does it: --by staff:ada"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(

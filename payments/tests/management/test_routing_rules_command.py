@@ -27,12 +27,18 @@ from payments.models import (
 from payments.services.psp_gateway import accounts
 from payments.services.routing import dry_run
 from payments.services.routing.rules import rule_of
-from payments.tests.support.factories import PspAccountFactory
+from payments.tests.support.factories import PspAccountFactory, staff
 from payments.tests.support.shop import Shop, another_account, body_of
 
 pytestmark = pytest.mark.usefixtures("database")
 
 READS = ("list", "show", "dry-run", "history")
+
+
+@pytest.fixture(autouse=True)
+def staff_users(database: None) -> None:
+    for name in ("ada", "bea"):
+        staff(name)
 
 
 def run(*arguments: str) -> str:

@@ -13,13 +13,14 @@ import pytest
 
 from payments.clock import now_utc
 from payments.models import Case, Operation
-from payments.services.cases.opening import close_case
+from payments.services.commands.operators.cases import close_case
 from payments.services.recovery import payment_sync
 from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences
 from payments.tests.outcomes.test_late_success import keep
 from payments.tests.support import passing_time
 from payments.tests.support.dashboard import external_operations
+from payments.tests.support.factories import staff
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     balances,
@@ -358,7 +359,7 @@ def test_a_duplicate_charge_without_reversal_or_case_is_a_difference(shop: Shop)
     Operation.objects.filter(pk=charge.pk).update(reversal_due_at=None)
     assert list(differences()) == [], "a case is open"
     for case in Case.objects.filter(status="open"):
-        close_case(case.id, actor="staff:ada", resolution="seen")
+        close_case(case.id, author=staff("ada"), resolution="seen")
     [found] = differences()
     assert found == (
         f"{charge.public_id}: 100.00 USD in excess is neither given back nor in a case"

@@ -7,12 +7,17 @@ from dataclasses import replace
 from ledger.money import Money
 from payments.models import Case, Event, PaymentIntent
 from payments.selectors.waiting import operations_with_unknown_outcome
-from payments.services.cases.opening import close_case
+from payments.services.commands.operators.cases import close_case
 from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.scenarios.test_crashes import end_leases
 from payments.tests.support.crashes import crash
-from payments.tests.support.factories import credentials_of, lose_credentials, set_credentials
+from payments.tests.support.factories import (
+    credentials_of,
+    lose_credentials,
+    set_credentials,
+    staff,
+)
 from payments.tests.support.late_outcomes import assert_the_books_agree, cases
 from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, age_operations, body_of
@@ -98,22 +103,22 @@ def test_a_psp_key_that_served_another_request_stops_all_sending_until_the_case_
     assert (charge.status, charge.fenced_at) == ("UNKNOWN", None)
     assert len(shop.psp.calls(order_id=shop.order_id)) == calls, "nothing was sent or fenced"
 
-    close_case(case.id, actor="staff:ada", resolution="The other request was a test of ours.")
+    close_case(case.id, author=staff("ada"), resolution="The other request was a test of ours.")
     shop.settle()
     assert shop.operations(intent_id)[0].status == "NOT_SENT"
     assert shop.intent(intent_id).status == "FAILED"
     assert_the_books_agree()
 
 
-def test_events_recorded_by_recovery_name_the_original_request_and_its_key(shop: Shop) -> None:
+def test_events_that_recovery_records_name_recovery_and_no_request(shop: Shop) -> None:
     lose_the_answer(shop, "authorize")
     caller = shop.caller(key="the key", request_id="req_1")
     intent_id = body_of(shop.create(caller=caller))["id"]
     shop.settle()
     assert shop.intent(intent_id).status == "CAPTURED"
     rows = Event.objects.filter(aggregateid=shop.intent(intent_id).id)
-    assert set(rows.values_list("idempotency_key", "request_id")) == {("the key", "req_1")}
-    assert {"job:recovery"} < set(rows.values_list("actor", flat=True))
+    told = {(row.actor, row.idempotency_key, row.request_id) for row in rows}
+    assert told == {(caller.actor, "the key", "req_1"), ("job:recovery", "", "")}
 
 
 def _only_intent(shop: Shop) -> str:

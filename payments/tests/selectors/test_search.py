@@ -17,9 +17,10 @@ from payments.selectors.scope import Scope
 from payments.selectors.search_conditions import condition_of
 from payments.selectors.search_fields import CHARGE_FIELDS, INTENT_FIELDS
 from payments.selectors.search_query import Clause
-from payments.services.commands.merchants import issue_api_key
+from payments.services.commands.operators.merchants import issue_api_key
 from payments.states import IntentStatus, OperationStatus
 from payments.tests.support.api_client import ApiClient, Reply, api_of
+from payments.tests.support.factories import TESTS
 from payments.tests.support.shop import Shop, uuid_of
 
 INTENTS: Final = "/v1/payment_intents/search"
@@ -267,7 +268,7 @@ def test_a_search_finds_nothing_of_another_merchant_or_mode(
     mine = [api.pay(**same)["id"], api.post("/v1/customers", name="Ann", **same).body["id"]]
     theirs.pay(**same)
     theirs.post("/v1/customers", name="Ann", **same)
-    _, live_key = issue_api_key(merchant=shop.merchant, livemode=True)
+    _, live_key = issue_api_key(merchant=shop.merchant, livemode=True, author=TESTS)
     queries = ['metadata["order_id"]:"1"', "created>0", '-metadata["order_id"]:"2" OR created>0']
     for query in queries:
         assert ids(api.get(INTENTS, query=query)) == [mine[0]]

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 from django.http import HttpResponse
 from django.test import Client
 
-from payments.services.commands.merchants import issue_api_key
+from payments.services.commands.operators.merchants import issue_api_key
+from payments.tests.support.factories import TESTS
 from payments.tests.support.shop import Shop
 
 FORM = "application/x-www-form-urlencoded"
@@ -103,5 +104,5 @@ def flat(params: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def api_of(shop: Shop) -> ApiClient:
     """A client with a new key of the shop's merchant."""
-    _, secret = issue_api_key(merchant=shop.merchant, livemode=False)
+    _, secret = issue_api_key(merchant=shop.merchant, livemode=False, author=TESTS)
     return ApiClient(secret)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import uuid
+from typing import Final
 
 import factory
 import psycopg
 from django.conf import settings
+from django.contrib.auth.models import User
 
 from payments.models import Merchant, PspAccount
+from payments.services.audit.authors import Author
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.credentials import open_credentials, seal_credentials
 from payments.states import PspAccountStatus
@@ -91,3 +94,13 @@ class MerchantFactory(factory.django.DjangoModelFactory[Merchant]):
 
     name = factory.Sequence(lambda number: f"Merchant {number}")
     test_psp_account = factory.SubFactory(PspAccountFactory)
+
+
+TESTS: Final = Author("job:tests")
+"""The author of what a test needs before it begins."""
+
+
+def staff(name: str, reason: str = "") -> Author:
+    """A staff user of this name, made if need be."""
+    User.objects.get_or_create(username=name, defaults={"is_staff": True})
+    return Author(f"staff:{name}", reason)

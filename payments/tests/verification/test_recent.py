@@ -15,8 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from ledger.database.row_ids import ANNOUNCE_SQL, horizon_seconds
 from payments.models import BooksCheck, Case, Event, PaymentIntent
 from payments.selectors import books_checks
-from payments.services.cases.opening import close_case
+from payments.services.commands.operators.cases import close_case
 from payments.services.verification import recent
+from payments.tests.support.factories import staff
 from payments.tests.support.shop import Shop, body_of, uuid_of
 
 
@@ -67,7 +68,7 @@ def test_the_alert_stays_until_the_case_is_closed(shop: Shop) -> None:
     shop.refund(intent_id, 500)
     assert recent.check_recent_payments() == 1, "it changed and still differs"
     [case] = Case.objects.all()
-    close_case(case.id, actor="staff:ada", resolution="Changed by hand in the database.")
+    close_case(case.id, author=staff("ada"), resolution="Changed by hand in the database.")
     assert books_checks.books_differences() == 0
 
 

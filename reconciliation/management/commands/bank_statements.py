@@ -12,13 +12,15 @@ from django.db.models import Count, QuerySet
 
 from ledger.exceptions import LedgerError
 from payments.clock import now_utc
-from payments.models import Case
+from payments.management.authors import add_author, author_of, named_author_of
+from payments.models import Act, Case
+from payments.services.audit.trail import AuditSubject, recorded
 from payments.states import CaseKind, CaseStatus
 from reconciliation.models import BankAccount, BankLine, BankStatement
 from reconciliation.services.bank_statements.accounts import add_bank_account
 from reconciliation.services.bank_statements.balance_proof import BalanceProof, prove
 from reconciliation.services.bank_statements.contents import StatementUnreadable, normalized_number
-from reconciliation.services.bank_statements.storing import BODY_BYTES_MAX, store_statements
+from reconciliation.services.bank_statements.storing import BODY_BYTES_MAX, import_statements
 from reconciliation.services.bank_statements.sweep import (
     match_due_bank_lines,
     name_of,
@@ -47,7 +49,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--import", dest="file", default="", help="take in this file")
         parser.add_argument("--name", default="", help="its name (default: the file's own)")
-        parser.add_argument("--by", default="", help="who imports the file, such as staff:ada")
+        add_author(parser)
         parser.add_argument("--account", default="", help="only this bank account")
         parser.add_argument("--requeue", action="store_true", help="lines given up once more")
         parser.add_argument("--lines", action="store_true", help="list lines that are not matched")
@@ -69,7 +71,7 @@ class Command(BaseCommand):
         if given["file"]:
             self._import(given)
         if given["requeue"]:
-            self.stdout.write(f"{requeue_lines(account_number=number)} lines are requeued")
+            self._requeue(number, given)
         if given["file"] or given["requeue"] or given["check"]:
             self.stdout.write(f"lines attempted: {reported(match_due_bank_lines)}")
         if given["lines"]:
@@ -84,6 +86,7 @@ class Command(BaseCommand):
             account = add_bank_account(
                 number=given["add"],
                 currency=given["currency"],
+                author=author_of(given),
                 psp_accounts=given["paid_by"],
                 payouts_since=date.fromisoformat(given["since"])
                 if given["since"]
@@ -94,17 +97,26 @@ class Command(BaseCommand):
         payers = ", ".join(account.psp_accounts)
         self.stdout.write(f"{account} is paid by {payers} since {account.payouts_since}")
 
+    def _requeue(self, number: str, given: dict[str, Any]) -> None:
+        about = AuditSubject(label=number or "all bank accounts")
+        try:
+            author = named_author_of(given)
+        except ValueError as refusal:
+            raise CommandError(str(refusal)) from None
+        with recorded(Act.BANK_LINES_REQUEUE, author, about) as changes:
+            count = requeue_lines(account_number=number)
+            changes["lines"] = {"after": count}
+        self.stdout.write(f"{count} lines are requeued")
+
     def _import(self, given: dict[str, Any]) -> None:
-        if not given["by"].strip():
-            raise CommandError("say who imports the file: --by")
         path = Path(given["file"])
         try:
             if path.stat().st_size > BODY_BYTES_MAX:
                 raise CommandError(f"a file of bank statements has {BODY_BYTES_MAX} bytes at most")
-            stored = store_statements(
+            stored = import_statements(
                 name=given["name"] or path.name,
                 body=path.read_bytes(),
-                imported_by=given["by"].strip(),
+                author=named_author_of(given),
             )
         except (OSError, ValueError, StatementUnreadable) as error:
             raise CommandError(f"nothing was stored: {error}") from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count, QuerySet
 
-from payments.models import Case, PspAccount
+from payments.management.authors import add_author, named_author_of
+from payments.models import Act, Case, PspAccount
+from payments.services.audit.trail import AuditSubject, recorded
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.states import CaseStatus
 from psp_adapters.contract.operations import PspUnavailable
@@ -32,8 +35,8 @@ from reconciliation.services.reports import fetching
 from reconciliation.services.reports.archive import (
     NoSuchAccount,
     account_of,
+    import_report,
     name_of_report,
-    store_report,
 )
 from reconciliation.services.reports.reading import read_again, read_report
 from reconciliation.services.run_report import reported
@@ -69,7 +72,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--name", default="", help="the report's name (of a file: else its own)"
         )
-        parser.add_argument("--by", default="", help="who imports the file, such as staff:ada")
+        add_author(parser)
         parser.add_argument("--read-again", action="store_true", help="unreadable ones once more")
         parser.add_argument("--requeue", action="store_true", help="dead lines once more")
         parser.add_argument("--lines", action="store_true", help="list lines that are not matched")
@@ -112,10 +115,9 @@ class Command(BaseCommand):
         if given["file"]:
             self._import(given)
         if given["read_again"]:
-            self._read_again(given["account"], given["name"])
+            self._read_again(given)
         if given["requeue"]:
-            count = requeue_lines(account_code=given["account"], report_name=given["name"])
-            self.stdout.write(f"{count} lines are requeued")
+            self._requeue(given)
         if any(given[name] for name in ("fetch", "file", "read_again", "requeue")):
             self._read_and_match()
         if given["lines"]:
@@ -141,16 +143,16 @@ class Command(BaseCommand):
             raise CommandError("--most is 1 at least")
 
     def _import(self, given: dict[str, Any]) -> None:
-        if not given["account"] or not given["by"].strip():
-            raise CommandError("say whose report it is, and who imports it: --account, --by")
+        if not given["account"]:
+            raise CommandError("say whose report it is: --account")
         path = Path(given["file"])
         try:
             with path.open("rb") as file:
-                stored = store_report(
+                stored = import_report(
                     account=_account(given["account"]),
                     name=given["name"] or path.name,
                     file=file,
-                    imported_by=given["by"].strip(),
+                    author=named_author_of(given),
                 )
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
@@ -169,10 +171,28 @@ class Command(BaseCommand):
         if preview.needs_an_operator:
             sys.exit(1)
 
-    def _read_again(self, account_code: str, name: str) -> None:
-        rows = _of(SettlementReport.objects.filter(status=ReportStatus.UNREADABLE), account_code)
-        for report in rows.filter(name=name) if name else rows:
-            read_again(report)
+    def _read_again(self, given: dict[str, Any]) -> None:
+        unreadable = SettlementReport.objects.filter(status=ReportStatus.UNREADABLE)
+        rows, name = _of(unreadable, given["account"]), given["name"]
+        with self._recorded(Act.REPORT_READ_AGAIN, given) as changes:
+            for report in rows.filter(name=name) if name else rows:
+                read_again(report)
+                changes[report.name] = {"before": ReportStatus.UNREADABLE.value}
+
+    def _requeue(self, given: dict[str, Any]) -> None:
+        with self._recorded(Act.LINES_REQUEUE, given) as changes:
+            count = requeue_lines(account_code=given["account"], report_name=given["name"])
+            changes["lines"] = {"after": count}
+        self.stdout.write(f"{count} lines are requeued")
+
+    def _recorded(self, act: Act, given: dict[str, Any]) -> AbstractContextManager[dict[str, Any]]:
+        """Records what is done to the reports or lines that the options choose."""
+        chosen = [each for each in (given["account"], given["name"]) if each]
+        about = AuditSubject(label=" ".join(chosen) or "all accounts")
+        try:
+            return recorded(act, named_author_of(given), about)
+        except ValueError as refusal:
+            raise CommandError(str(refusal)) from None
 
     def _read_and_match(self) -> None:
         stored = SettlementReport.objects.filter(status=ReportStatus.STORED).order_by("id")

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from ledger.seal_verification import seal_differences
 from payments.models import PaymentIntent
 from payments.services.verification.rebuild import differences, one_snapshot
 from reconciliation.services.bank_statements.verification import bank_line_differences
@@ -18,8 +19,8 @@ from reconciliation.services.verification import line_differences
 class Command(BaseCommand):
     help = (
         "Check every invariant of the ledger, and rebuild amounts and status of every payment from "
-        "its entries. Compare what settlement lines and bank lines booked. Exit 1 and list "
-        "what differs."
+        "its entries. Compare what settlement lines and bank lines booked, and every row that is "
+        "sealed with its block of the hash chain. Exit 1 and list what differs."
     )
     requires_system_checks = ()  # A third of the time until it runs; a deployment checks once.
 
@@ -30,7 +31,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, most: int, **options: Any) -> None:
         with one_snapshot():
-            checks = (differences(), line_differences(), bank_line_differences())
+            checks = (
+                differences(),
+                line_differences(),
+                bank_line_differences(),
+                seal_differences(),
+            )
             found = list(islice(chain(*checks), most))
         for difference in found:
             self.stdout.write(difference)

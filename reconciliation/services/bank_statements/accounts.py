@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 
 from ledger.money import currency_exponent
 from payments.clock import now_utc
-from payments.models import PspAccount
+from payments.models import Act, PspAccount
+from payments.services.audit.authors import Author
+from payments.services.audit.trail import (
+    AuditSubject,
+    differences,
+    record_act,
+    refusals_recorded,
+)
 from reconciliation.models import BankAccount
 from reconciliation.services.bank_statements.contents import StatementUnreadable, normalized_number
 
@@ -21,14 +28,29 @@ _CURRENCY_LENGTH: Final = 3
 
 
 def add_bank_account(
-    *, number: str, currency: str, psp_accounts: Sequence[str], payouts_since: date
+    *,
+    number: str,
+    currency: str,
+    psp_accounts: Sequence[str],
+    payouts_since: date,
+    author: Author,
 ) -> BankAccount:
     """Add an account, or change which PSP accounts pay out to it and since when.
+
+    The audit trail has it.
 
     Refuses with ValueError a number that is none, an unknown currency or PSP account, PSP accounts
     of both modes, and another currency or mode for a known account.
     """
     number = normalized_number(number)
+    about = AuditSubject(label=number or "-")
+    with refusals_recorded(Act.BANK_ACCOUNT_ADD, author, about):
+        return _added(number, currency, psp_accounts, payouts_since, author)
+
+
+def _added(
+    number: str, currency: str, psp_accounts: Sequence[str], payouts_since: date, author: Author
+) -> BankAccount:
     _require_number(number)
     currency_exponent(currency)
     found = {each.code: each for each in PspAccount.objects.filter(code__in=psp_accounts)}
@@ -50,12 +72,24 @@ def add_bank_account(
                 "added_at": now_utc(),
             },
         )
+        before = {} if is_new else _state_of(account)
         if not is_new:
             if account.currency != currency or account.livemode != livemode:
                 raise ValueError(f"{account} has another currency or mode")
             account.psp_accounts, account.payouts_since = sorted(found), payouts_since
             account.save(update_fields=["psp_accounts", "payouts_since"])
+        about = AuditSubject(label=number, object_id=account.pk, livemode=livemode)
+        changes = differences(before, _state_of(account))
+        record_act(Act.BANK_ACCOUNT_ADD, author, about, changes)
     return account
+
+
+def _state_of(account: BankAccount) -> dict[str, Any]:
+    return {
+        "currency": account.currency,
+        "psp_accounts": account.psp_accounts,
+        "payouts_since": account.payouts_since.isoformat(),
+    }
 
 
 def account_named(said: str, currency: str) -> BankAccount:

@@ -14,7 +14,7 @@ AMOUNTS: Final = MinorUnits({})
 """Banks write decimal numbers, with the decimals of the currency at most."""
 
 
-class StatementUnreadable(Exception):
+class StatementUnreadable(ValueError):
     """Not a whole bank statement; says where and why, without quoting free text."""
 
 

@@ -10,6 +10,9 @@ from django.db import transaction
 
 from payments import public_ids
 from payments.clock import now_utc
+from payments.models import Act
+from payments.services.audit.authors import Author, required_author
+from payments.services.audit.trail import AuditSubject, recorded
 from payments.services.cases.opening import case_about_bank, open_case
 from psp_adapters.contract.card_numbers import card_numbers_in
 from psp_adapters.contract.stored_text import clean_text
@@ -53,6 +56,19 @@ class _Prepared:
     def of(cls, statement: Statement) -> _Prepared:
         lines = [PreparedLine.of(entry) for entry in statement.entries]
         return cls(statement, content_sha256_of(statement), lines)
+
+
+def import_statements(*, name: str, body: bytes, author: Author) -> StoredFile:
+    """Store a file that a staff user or a service brought; the audit trail has it.
+
+    Refuses what `store_statements` refuses, and an author who is neither (UnknownAuthor).
+    """
+    with recorded(Act.BANK_STATEMENT_IMPORT, author, AuditSubject(label=name)) as changes:
+        required_author(author)
+        stored = store_statements(name=name, body=body, imported_by=author.name)
+        changes["sha256"] = {"after": stored.file.body_sha256}
+        changes["is_new"] = {"after": stored.is_new}
+    return stored
 
 
 def store_statements(*, name: str, body: bytes, imported_by: str) -> StoredFile:

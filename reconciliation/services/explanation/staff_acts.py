@@ -18,6 +18,7 @@ from django.db.models import Model, Q
 from payments.models import (
     Approval,
     ApprovalStatus,
+    AuditEntry,
     Case,
     Dispute,
     DisputeResponse,
@@ -28,25 +29,25 @@ from payments.models import (
 from reconciliation.models import SettlementLine
 from reconciliation.services.explanation.timeline import ROWS_MOST, TimelineEntry
 
-STAFF: Final = "staff:"
-"""How an actor begins who is an operator."""
+_STAFF: Final = "staff:"
+_JOB: Final = "job:"
+"""How an actor begins that is the platform itself."""
 _VERBS: Final = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 _NO_REASON: Final = "no reason given"
 
 
 def staff_acts_of(intent: PaymentIntent, lines: list[SettlementLine]) -> list[TimelineEntry]:
-    """Cases that operators closed, what they approved, reports that they imported, and what the
-    console has logged.
+    """What the audit trail has of the payment, what people approved, reports with a line of it, and
+    the console's log.
     """
-    return [*_closings(intent), *_decisions(intent), *_imports(lines), *_logged(intent)]
+    return [*_acts(intent), *_decisions(intent), *_imports(lines), *_logged(intent)]
 
 
-def _closings(intent: PaymentIntent) -> Iterator[TimelineEntry]:
-    closed = Case.objects.filter(intent_id=intent.pk, closed_by__startswith=STAFF).order_by("id")
-    for case in closed[:ROWS_MOST]:
-        assert case.closed_at is not None, "a closed case says when"
-        text = f"{case.closed_by} closed {case.public_id} {case.kind}: {case.resolution}"
-        yield TimelineEntry(at=case.closed_at, source="staff", text=text)
+def _acts(intent: PaymentIntent) -> Iterator[TimelineEntry]:
+    for entry in AuditEntry.objects.filter(intent_id=intent.pk).order_by("id")[:ROWS_MOST]:
+        refused = f", refused: {entry.refusal}" if entry.refusal else ""
+        text = f"{entry.actor} {entry.act} {entry.subject}{refused}: {entry.reason or _NO_REASON}"
+        yield TimelineEntry(at=entry.created_at, source="staff", text=text)
 
 
 def _decisions(intent: PaymentIntent) -> Iterator[TimelineEntry]:
@@ -65,7 +66,7 @@ def _decisions(intent: PaymentIntent) -> Iterator[TimelineEntry]:
 def _imports(lines: list[SettlementLine]) -> Iterator[TimelineEntry]:
     """Reports with a line of the payment that an operator brought."""
     for report in {line.report_id: line.report for line in lines}.values():
-        if report.imported_by.startswith(STAFF):
+        if not report.imported_by.startswith(_JOB):
             text = f"{report.imported_by} imported the settlement report {report.name}"
             yield TimelineEntry(at=report.received_at, source="staff", text=text)
 
@@ -83,7 +84,7 @@ def _logged(intent: PaymentIntent) -> Iterator[TimelineEntry]:
     for row in rows.order_by("id")[:ROWS_MOST]:
         what = f"{_VERBS.get(row.action_flag, 'did something to')} {row.object_repr}"
         why = row.get_change_message() or _NO_REASON
-        text = f"{STAFF}{row.user.get_username()} {what} in the console: {why}"
+        text = f"{_STAFF}{row.user.get_username()} {what} in the console: {why}"
         yield TimelineEntry(at=row.action_time, source="staff", text=text)
 
 

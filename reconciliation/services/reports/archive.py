@@ -12,7 +12,9 @@ from django.db import transaction
 
 from payments import public_ids
 from payments.clock import now_utc
-from payments.models import PspAccount
+from payments.models import Act, PspAccount
+from payments.services.audit.authors import Author, required_author
+from payments.services.audit.trail import AuditSubject, recorded
 from payments.services.cases.opening import case_about_account, open_case
 from payments.states import CaseKind
 from psp_adapters.contract import report_files
@@ -49,6 +51,22 @@ def account_of(code: str) -> PspAccount:
 def name_of_report(report: SettlementReport) -> str:
     """How people find a report: its name, which version of it, whose it is."""
     return f"{report.name} {report.body_sha256[:8]} ({report.psp_account.code})"[-128:]
+
+
+def import_report(
+    *, account: PspAccount, name: str, file: BinaryIO, author: Author
+) -> StoredReport:
+    """Store a report that a staff user or a service brought; the audit trail has it.
+
+    Refuses what `store_report` refuses, and an author who is neither (UnknownAuthor).
+    """
+    about = AuditSubject(label=name, psp_account_id=account.pk, livemode=account.livemode)
+    with recorded(Act.REPORT_IMPORT, author, about) as changes:
+        required_author(author)
+        stored = store_report(account=account, name=name, file=file, imported_by=author.name)
+        changes["sha256"] = {"after": stored.report.body_sha256}
+        changes["is_new"] = {"after": stored.is_new}
+    return stored
 
 
 def store_report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from payments.clock import now_utc
 from payments.models import PaymentIntent
+from payments.tests.support.factories import TESTS
 from payments.tests.support.shop import uuid_of
 from reconciliation.models import BankLine
 from reconciliation.services.bank_statements.accounts import add_bank_account
@@ -44,6 +45,7 @@ def _import(settling: Settling, statement: dict[str, str]) -> None:
         currency=statement["currency"],
         psp_accounts=[settling.shop.account.code],
         payouts_since=FIRST_DAY,
+        author=TESTS,
     )
     body = statement["body"].encode()
     store_statements(name=statement["name"], body=body, imported_by="staff:ada")

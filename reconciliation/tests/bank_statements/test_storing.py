@@ -6,6 +6,7 @@ import pytest
 
 from ledger.models import LedgerTransaction
 from payments.models import Case
+from payments.tests.support.factories import TESTS
 from paymentsite.tests.fixtures.matrix import orders
 from reconciliation.models import BankLine, BankStatement, BankStatementFile
 from reconciliation.services.bank_statements.accounts import add_bank_account
@@ -145,4 +146,4 @@ def test_an_account_that_cannot_be_is_refused(
     code = banking.settling.shop.account.code
     given = {"number": IBAN, "currency": "USD", "psp_accounts": [code], "payouts_since": FIRST_DAY}
     with pytest.raises(ValueError, match=why):
-        add_bank_account(**{**given, **change})
+        add_bank_account(author=TESTS, **{**given, **change})

@@ -10,7 +10,8 @@ from django.core.management import call_command
 
 from payments.clock import now_utc
 from payments.models import Case, PspAccount
-from payments.services.cases.opening import close_case
+from payments.services.commands.operators.cases import close_case
+from payments.tests.support.factories import staff
 from payments.tests.support.shop import open_shop
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from reconciliation.discrepancies import Discrepancy
@@ -103,7 +104,7 @@ def test_a_drift_that_an_operator_explained_is_a_case_again_only_if_it_changes(
     pay_out_fee(settling, 40)
     watch_balances()
     judge()
-    close_case(Case.objects.get().id, actor="staff:ada", resolution="From before our books.")
+    close_case(Case.objects.get().id, author=staff("ada"), resolution="From before our books.")
     assert judge() == 1
     assert Case.objects.count() == 1
     pay_out_fee(settling, 2)

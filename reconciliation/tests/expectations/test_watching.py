@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from ledger.database.statements import execute
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspAccount
-from payments.services.cases.opening import close_case
-from payments.tests.support.factories import move_to_psp
+from payments.services.commands.operators.cases import close_case
+from payments.tests.support.factories import move_to_psp, staff
 from payments.tests.support.shop import Shop, open_shop
 from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.discrepancies import Discrepancy
@@ -96,7 +96,7 @@ def test_what_is_in_no_report_in_time_is_one_case_until_its_line_comes(
     assert row.settled_at is not None
     assert row.late_by is not None
     assert timedelta(days=25) < row.late_by < timedelta(days=30)
-    close_case(case.id, actor="staff:ada", resolution="The PSP keeps it.")
+    close_case(case.id, author=staff("ada"), resolution="The PSP keeps it.")
     assert watch_settlements() == 0, "an operation has one case"
 
 

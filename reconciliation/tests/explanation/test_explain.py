@@ -15,8 +15,9 @@ from django.test.utils import CaptureQueriesContext
 
 from payments import public_ids
 from payments.models import Case, Event, Operation, PaymentIntent, PspAccount, Refund
-from payments.services.cases.opening import close_case
+from payments.services.commands.operators.cases import close_case
 from payments.tests.approvals.approving import Waiting, lead
+from payments.tests.support.factories import staff
 from payments.tests.support.shop import body_of, uuid_of
 from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.services.explanation.explain import Explanation, explain_payment
@@ -110,12 +111,12 @@ def test_what_operators_did_is_told_with_their_names_and_reasons(plain: Settling
     ada = User.objects.create_user("ada")
     for seen in (PaymentIntent.objects.get(), PspAccount.objects.get()):
         LogEntry.objects.log_actions(ada.pk, [seen], CHANGE, "Asked by the bank.")  # type: ignore[arg-type]
-    close_case(case.id, actor="staff:bob", resolution="The PSP corrects it.")
+    close_case(case.id, author=staff("bob"), resolution="The PSP corrects it.")
     told = [each for each in explained(intent_id).timeline if each.source == "staff"]
     assert sorted(each.text for each in told) == [
         f"staff:ada changed {intent_id} in the console: Asked by the bank.",
         "staff:ada imported the settlement report by-hand.csv",
-        f"staff:bob closed {case.public_id} contradiction: The PSP corrects it.",
+        f"staff:bob case.close {case.public_id} contradiction: The PSP corrects it.",
     ]
 
 

@@ -9,8 +9,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from payments.models import PspAccount
-from payments.services.callers.configuration_log import Author
-from payments.services.commands.psp_accounts import change_psp_account
+from payments.services.commands.operators.psp_accounts import change_psp_account
+from payments.tests.support.factories import staff
 from reconciliation.models import LookUpBudget, SettlementLine
 from reconciliation.selectors import lines_over_ceiling
 from reconciliation.services.matching.sweep import match_due_lines
@@ -60,7 +60,5 @@ def test_a_line_that_began_makes_all_look_ups_that_it_needs(settling: Settling) 
 @pytest.mark.parametrize("most", [0, 100_001])
 def test_a_ceiling_is_a_number_that_lets_lines_look_up(settling: Settling, most: int) -> None:
     with pytest.raises(ValidationError, match=r"look_ups|psp_account_looks_up"):
-        change_psp_account(
-            settling.shop.account, author=Author("staff:ada"), look_ups_per_minute=most
-        )
+        change_psp_account(settling.shop.account, author=staff("ada"), look_ups_per_minute=most)
     assert PspAccount.objects.get(pk=settling.shop.account.pk).look_ups_per_minute == 300

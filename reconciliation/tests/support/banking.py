@@ -11,6 +11,7 @@ from ledger.selectors import balance
 from payments.models import Case
 from payments.states import CaseKind
 from payments.tests.support.dispute_desk import LONG_AGO
+from payments.tests.support.factories import TESTS
 from reconciliation.models import BankAccount, BankLine
 from reconciliation.services.bank_statements.accounts import add_bank_account
 from reconciliation.services.bank_statements.storing import StoredFile, store_statements
@@ -35,7 +36,11 @@ class Banking:
     def open(self, *, currency: str = "USD", number: str = IBAN) -> BankAccount:
         code = self.settling.shop.account.code
         return add_bank_account(
-            number=number, currency=currency, psp_accounts=[code], payouts_since=FIRST_DAY
+            number=number,
+            currency=currency,
+            psp_accounts=[code],
+            payouts_since=FIRST_DAY,
+            author=TESTS,
         )
 
     def report(self, *rows: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from payments.models import Merchant, PspAccount
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.tests.http.support.checkout import (
     GOOD_CARD,
     Customer,
@@ -21,7 +21,7 @@ from payments.tests.http.support.checkout import (
 )
 from payments.tests.http.support.servers import ApiServer
 from payments.tests.http.support.storefront import Storefront
-from payments.tests.support.factories import PspAccountFactory, set_credentials
+from payments.tests.support.factories import TESTS, PspAccountFactory, set_credentials
 from psp_adapters.contract.card_numbers import holds_card_number
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.support.adyen_cards import ENCRYPTED
@@ -72,7 +72,7 @@ def customer(browser: Any, server: ApiServer) -> Iterator[Customer]:
 
 def storefront_at(server: ApiServer, psp: SandboxProcess, account: PspAccount) -> Storefront:
     merchant = Merchant.objects.create(name="Storefront", test_psp_account=account)
-    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
+    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False, author=TESTS)
     return Storefront(server, psp, merchant, secret_key)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import stripe
 
-from payments.services.commands import merchants
+from payments.services.commands.operators import merchants
 from payments.tests.http.support.storefront import Storefront, Tables, new_order, unknown_id
+from payments.tests.support.factories import TESTS
 
 DECLINES = {
     "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),
@@ -40,8 +41,10 @@ def test_a_wrong_key_is_an_authentication_error(storefront: Storefront, key: str
 
 
 def test_a_revoked_key_is_refused_by_every_worker(storefront: Storefront, tables: Tables) -> None:
-    key, secret_key = merchants.issue_api_key(merchant=storefront.merchant, livemode=False)
-    merchants.revoke_api_key(key)
+    key, secret_key = merchants.issue_api_key(
+        merchant=storefront.merchant, livemode=False, author=TESTS
+    )
+    merchants.revoke_api_key(key, author=TESTS)
     storefront.secret_key = secret_key
     before = tables.rows()
     for _ in range(6):

@@ -9,18 +9,18 @@ from django.db import IntegrityError, ProgrammingError, transaction
 
 from payments.clock import now_utc
 from payments.models import ApiKey, Merchant, PspAccount
-from payments.services.commands.merchants import (
+from payments.services.commands.operators.merchants import (
     change_merchant,
     issue_api_key,
     revoke_api_key,
 )
-from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from payments.tests.support.factories import TESTS, MerchantFactory, PspAccountFactory
 from payments.tests.support.shop import Shop
 
 
 @pytest.fixture
 def key(shop: Shop) -> ApiKey:
-    return issue_api_key(merchant=shop.merchant, livemode=False)[0]
+    return issue_api_key(merchant=shop.merchant, livemode=False, author=TESTS)[0]
 
 
 def refused(key: ApiKey, **values: object) -> None:
@@ -32,7 +32,7 @@ def refused(key: ApiKey, **values: object) -> None:
 
 
 def test_a_revoked_key_stays_revoked(key: ApiKey) -> None:
-    revoke_api_key(key)
+    revoke_api_key(key, author=TESTS)
     refused(key, revoked_at=None)
     refused(key, revoked_at=now_utc() + timedelta(days=1))
 
@@ -67,10 +67,10 @@ def test_python_and_postgresql_refuse_the_same_accounts(
     before = row.values().get()
     if livemode == (column == "live_psp_account"):
         row.update(**{column: account})
-        change_merchant(row.get(), **{column: account})
+        change_merchant(row.get(), author=TESTS, **{column: account})
         return
     with pytest.raises(ValueError, match="other mode"):
-        change_merchant(merchant, **{column: account})
+        change_merchant(merchant, author=TESTS, **{column: account})
     with pytest.raises(IntegrityError, match="account_of_other_mode"), transaction.atomic():
         row.update(**{column: account})
     with pytest.raises(IntegrityError, match="account_of_other_mode"), transaction.atomic():

@@ -12,15 +12,15 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from payments.models import (
-    ConfigurationChange,
+    AuditEntry,
     Operation,
     PaymentIntent,
     PspAccount,
     PspNotification,
 )
 from payments.public_ids import new_id
-from payments.services.callers.configuration_log import Author
-from payments.services.commands.psp_accounts import (
+from payments.services.audit.authors import Author
+from payments.services.commands.operators.psp_accounts import (
     change_psp_account,
     close_psp_account,
     create_psp_account,
@@ -30,7 +30,7 @@ from payments.services.commands.psp_accounts import (
 )
 from payments.services.psp_gateway import accounts
 from payments.tests.support.api_client import ApiClient, api_of
-from payments.tests.support.factories import credentials_of
+from payments.tests.support.factories import credentials_of, staff
 from payments.tests.support.notices import Hooks
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -40,6 +40,11 @@ INTENTS = "/v1/payment_intents"
 KEY = "sandbox_accounts"
 
 pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture(autouse=True)
+def ada(database: None) -> None:
+    staff("ada")
 
 
 def create(sandbox: SandboxProcess, **given: Any) -> PspAccount:
@@ -258,9 +263,9 @@ def test_each_change_is_logged_with_its_author_and_of_credentials_the_names_alon
     change_psp_account(
         account, author=ADA, hold_days=5, given={"webhook_secrets": "a new secret of a test"}
     )
-    pause_psp_account(account, author=Author("staff:bea", "4242 4242 4242 4242 fails there"))
-    created, changed, paused = ConfigurationChange.objects.order_by("id")
-    assert (created.verb, created.changes["currencies"]) == ("create", {"after": []})
+    pause_psp_account(account, author=staff("bea", "4242 4242 4242 4242 fails there"))
+    created, changed, paused = AuditEntry.objects.order_by("id")
+    assert (created.act, created.changes["currencies"]) == ("psp_account.create", {"after": []})
     assert created.changes["credentials"] == {"changed": ["api_key", "base_url"]}
     assert 'code: "new"' in created.in_words
     assert "currencies" not in created.in_words
@@ -270,13 +275,13 @@ def test_each_change_is_logged_with_its_author_and_of_credentials_the_names_alon
     }
     assert changed.in_words == "hold_days: 7 → 5; credentials: webhook_secrets changed"
     assert paused.changes == {"status": {"before": "active", "after": "paused"}}
-    assert (paused.author, paused.reason) == ("staff:bea", "**** **** **** 4242 fails there")
-    stored = str(list(ConfigurationChange.objects.values()))
+    assert (paused.actor, paused.reason) == ("staff:bea", "**** **** **** 4242 fails there")
+    stored = str(list(AuditEntry.objects.values()))
     for secret in (KEY, "a new secret of a test", PspAccount.objects.get().sealed_credentials):
         assert secret not in stored
 
 
-def test_what_is_refused_is_not_logged_and_what_was_logged_stays(
+def test_what_is_refused_is_recorded_as_refused_and_what_was_recorded_stays(
     sandbox_psp: SandboxProcess, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     account = create(sandbox_psp)
@@ -286,20 +291,25 @@ def test_what_is_refused_is_not_logged_and_what_was_logged_stays(
         change_psp_account(account, author=ADA, given={"api_key": "wrong"})
     with pytest.raises(ValueError, match="is active"):
         resume_psp_account(PspAccount.objects.get(), author=ADA)
-    [created] = ConfigurationChange.objects.all()
-    for statement in ("UPDATE {} SET author = 'staff:eve'", "DELETE FROM {}"):
+    created, wrong_key, not_paused = AuditEntry.objects.order_by("id")
+    assert (created.result, wrong_key.result, not_paused.result) == ("done", "refused", "refused")
+    assert (wrong_key.changes, "api_key" in wrong_key.refusal) == ({}, True)
+    assert "is active" in not_paused.refusal
+    for statement in ("UPDATE {} SET actor = 'staff:eve'", "DELETE FROM {}"):
         with pytest.raises(psycopg.errors.CheckViolation, match="append_only"):
-            owner_cursor.execute(statement.format(ConfigurationChange._meta.db_table))  # type: ignore[arg-type]
+            owner_cursor.execute(statement.format(AuditEntry._meta.db_table))  # type: ignore[arg-type]
     for wrong in (
         {"changes": {"credentials": {"before": "a", "after": "b"}}},
         {"changes": {"sealed_credentials": {"after": "b"}}},
-        {"psp_account": None},
-        {"author": ""},
+        {"actor": ""},
+        {"actor": "staff:eve", "staff": None},
+        {"result": "refused"},
+        {"act": "create"},
     ):
         with pytest.raises(IntegrityError), transaction.atomic():
-            row = ConfigurationChange.objects.get(pk=created.pk)
+            row = AuditEntry.objects.get(pk=created.pk)
             row.id = new_id()
             for name, value in wrong.items():
                 setattr(row, name, value)
             row.save(force_insert=True)
-    assert [row.author for row in ConfigurationChange.objects.all()] == ["staff:ada"]
+    assert {row.actor for row in AuditEntry.objects.all()} == {"staff:ada"}

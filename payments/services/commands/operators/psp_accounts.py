@@ -1,6 +1,6 @@
 """Creates, changes, pauses, resumes and closes PSP accounts, and checks their credentials.
 
-Each change is logged with its author, in its transaction.
+Each change is recorded in the audit trail, in its transaction; a refused one too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from django.db import transaction
 from django_fsm import ConcurrentTransition, TransitionNotAllowed
 
 from payments import sealing
-from payments.models import ConfigurationVerb, PspAccount
-from payments.services.callers.configuration_log import Author, log_account, state_of_account
+from payments.models import PspAccount
+from payments.models.audit import Act
+from payments.services.audit.authors import Author
+from payments.services.audit.configuration import about_account, record_account, state_of_account
+from payments.services.audit.trail import refusals_recorded
 from payments.services.cases.closing import require_rules
 from payments.services.psp_gateway import accounts, credentials, terms
 from payments.states import PspAccountStatus
@@ -37,7 +40,7 @@ def create_psp_account(
     """
     status = PspAccountStatus.PAUSED if given is None else PspAccountStatus.ACTIVE
     account = PspAccount(code=code, psp=psp, livemode=livemode, status=status)
-    return _changed(ConfigurationVerb.CREATE, account, given, values, author)
+    return _changed(Act.PSP_ACCOUNT_CREATE, account, given, values, author)
 
 
 def change_psp_account(
@@ -53,12 +56,12 @@ def change_psp_account(
     checked with its PSP when it is resumed, all others now. Raises ValidationError, and ValueError
     for wrong terms or credentials; nothing is changed then.
     """
-    return _changed(ConfigurationVerb.CHANGE, account, given, values, author)
+    return _changed(Act.PSP_ACCOUNT_CHANGE, account, given, values, author)
 
 
 def pause_psp_account(account: PspAccount, *, author: Author) -> PspAccount:
     """Have it take no new charges; raises ValueError if it takes none already."""
-    return _moved(ConfigurationVerb.PAUSE, account, account.pause, author)
+    return _moved(Act.PSP_ACCOUNT_PAUSE, account, account.pause, author)
 
 
 def resume_psp_account(account: PspAccount, *, author: Author) -> PspAccount:
@@ -67,13 +70,14 @@ def resume_psp_account(account: PspAccount, *, author: Author) -> PspAccount:
     Raises ValueError, with the account as it was, if they are wrong or it is not paused.
     """
     if account.status == PspAccountStatus.PAUSED:
-        credentials.require_working(account)
-    return _moved(ConfigurationVerb.RESUME, account, account.resume, author)
+        with refusals_recorded(Act.PSP_ACCOUNT_RESUME, author, about_account(account)):
+            credentials.require_working(account)
+    return _moved(Act.PSP_ACCOUNT_RESUME, account, account.resume, author)
 
 
 def close_psp_account(account: PspAccount, *, author: Author) -> PspAccount:
     """Have it never take a new charge again; raises ValueError if it is being closed already."""
-    return _moved(ConfigurationVerb.CLOSE, account, account.close, author)
+    return _moved(Act.PSP_ACCOUNT_CLOSE, account, account.close, author)
 
 
 def reseal_credentials(*, author: Author) -> int:
@@ -91,12 +95,23 @@ def reseal_credentials(*, author: Author) -> int:
             row.sealed_credentials = sealing.reseal(row.sealed_credentials)
             row.save(update_fields=["sealed_credentials"])
             unchanged = state_of_account(row)
-            log_account(ConfigurationVerb.RESEAL, row, before=unchanged, author=author)
+            record_account(Act.PSP_ACCOUNT_RESEAL, row, before=unchanged, author=author)
     return len(rows)
 
 
 def _changed(
-    verb: ConfigurationVerb,
+    act: Act,
+    account: PspAccount,
+    given: Mapping[str, str] | None,
+    values: Mapping[str, Any],
+    author: Author,
+) -> PspAccount:
+    with refusals_recorded(act, author, about_account(account)):
+        return _checked_and_saved(act, account, given, values, author)
+
+
+def _checked_and_saved(
+    act: Act,
     account: PspAccount,
     given: Mapping[str, str] | None,
     values: Mapping[str, Any],
@@ -113,7 +128,7 @@ def _changed(
     terms.require_terms(account, method_types=method_types)
     require_rules(account.rules_off)
     if given is None:
-        return _saved(verb, account, list(values), author)
+        return _saved(act, account, list(values), author)
     before = account.sealed_credentials
     changed = _set_credentials(account, given)
     with transaction.atomic(durable=True):
@@ -121,7 +136,7 @@ def _changed(
         stored = _locked(account)
         if stored is not None and stored.sealed_credentials != before:
             raise _changed_meanwhile(account)
-        return _saved(verb, account, [*values, "sealed_credentials"], author, changed)
+        return _saved(act, account, [*values, "sealed_credentials"], author, changed)
 
 
 def _set_credentials(account: PspAccount, given: Mapping[str, str]) -> set[str]:
@@ -139,18 +154,17 @@ def _set_credentials(account: PspAccount, given: Mapping[str, str]) -> set[str]:
     return {name for name, _ in merged.items() ^ present.items()}
 
 
-def _moved(
-    verb: ConfigurationVerb, account: PspAccount, move: Callable[[], None], author: Author
-) -> PspAccount:
-    try:
-        move()
-    except TransitionNotAllowed:
-        raise ValueError(f"the PSP account {account.code} is {account.status}") from None
-    return _saved(verb, account, ["status"], author)
+def _moved(act: Act, account: PspAccount, move: Callable[[], None], author: Author) -> PspAccount:
+    with refusals_recorded(act, author, about_account(account)):
+        try:
+            move()
+        except TransitionNotAllowed:
+            raise ValueError(f"the PSP account {account.code} is {account.status}") from None
+        return _saved(act, account, ["status"], author)
 
 
 def _saved(
-    verb: ConfigurationVerb,
+    act: Act,
     account: PspAccount,
     fields: list[str],
     author: Author,
@@ -164,7 +178,7 @@ def _saved(
         except ConcurrentTransition:
             raise _changed_meanwhile(account) from None
         before = {} if stored is None else state_of_account(stored)
-        log_account(verb, account, before=before, author=author, credentials=changed_credentials)
+        record_account(act, account, before=before, author=author, credentials=changed_credentials)
         transaction.on_commit(partial(accounts.forget_row, account.id))
     return account
 

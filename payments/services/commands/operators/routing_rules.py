@@ -1,18 +1,23 @@
 """Adds, changes, moves and removes routing rules. Every process applies them within 5 s.
 
-Each change is logged with its author, in its transaction.
+Each change is recorded in the audit trail, in its transaction; a refused one too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 
 from ledger.database.statements import execute, table_of
-from payments.models import ConfigurationVerb, Merchant, PspAccount, RoutingRule
-from payments.services.callers.configuration_log import Author, log_rule, state_of_rule
+from payments.models import Merchant, PspAccount, RoutingRule
+from payments.models.audit import Act
+from payments.services.audit.authors import Author
+from payments.services.audit.configuration import about_rule, record_rule, state_of_rule
+from payments.services.audit.trail import refusals_recorded
 from payments.services.routing import forms
 from payments.services.routing.rules import forget_rules
 
@@ -49,38 +54,36 @@ def add_rule(
         conditions={} if conditions is None else conditions,
         targets=targets,
     )
-    require_rule(rule)
-    with transaction.atomic(durable=True):
+    with _changing(Act.ROUTING_RULE_ADD, rule, author):
+        require_rule(rule)
         _lock()
         rows = RoutingRule.objects.filter(livemode=livemode)
         rule.position = _within(position, rows.count() + 1)
         rows.filter(position__gte=rule.position).update(position=F("position") + 1)
         rule.save(force_insert=True)
-        log_rule(ConfigurationVerb.ADD, rule, before={}, after=state_of_rule(rule), author=author)
-    forget_rules()
+        record_rule(Act.ROUTING_RULE_ADD, rule, before={}, after=state_of_rule(rule), author=author)
     return rule
 
 
 def change_rule(rule: RoutingRule, *, author: Author, **values: Any) -> RoutingRule:
     """Change fields of a rule; those not named stay. Raises ValueError; nothing is changed then."""
-    for name, value in values.items():
-        setattr(rule, name, value)
-    require_rule(rule)
-    with transaction.atomic(durable=True):
+    with _changing(Act.ROUTING_RULE_CHANGE, rule, author):
+        for name, value in values.items():
+            setattr(rule, name, value)
+        require_rule(rule)
         stored = _stored(rule)
         before = state_of_rule(stored)
         for name, value in values.items():
             setattr(stored, name, value)
         stored.save(update_fields=[*values, "updated_at"])
         after = state_of_rule(stored)
-        log_rule(ConfigurationVerb.CHANGE, stored, before=before, after=after, author=author)
-    forget_rules()
+        record_rule(Act.ROUTING_RULE_CHANGE, stored, before=before, after=after, author=author)
     return stored
 
 
 def move_rule(rule: RoutingRule, *, to: int, author: Author) -> RoutingRule:
     """Have a rule tried at another position; the others keep their order. Raises ValueError."""
-    with transaction.atomic(durable=True):
+    with _changing(Act.ROUTING_RULE_MOVE, rule, author):
         _lock()
         rows = RoutingRule.objects.filter(livemode=rule.livemode)
         rule = _stored(rule)
@@ -91,22 +94,28 @@ def move_rule(rule: RoutingRule, *, to: int, author: Author) -> RoutingRule:
         rule.position = to
         rule.save(update_fields=["position", "updated_at"])
         after = state_of_rule(rule)
-        log_rule(ConfigurationVerb.MOVE, rule, before=before, after=after, author=author)
-    forget_rules()
+        record_rule(Act.ROUTING_RULE_MOVE, rule, before=before, after=after, author=author)
     return rule
 
 
 def remove_rule(rule: RoutingRule, *, author: Author) -> None:
     """Remove a rule; decisions that name it keep its position and name."""
-    with transaction.atomic(durable=True):
+    with _changing(Act.ROUTING_RULE_REMOVE, rule, author):
         _lock()
         rule = _stored(rule)
         rows = RoutingRule.objects.filter(livemode=rule.livemode, position__gt=rule.position)
-        log_rule(
-            ConfigurationVerb.REMOVE, rule, before=state_of_rule(rule), after={}, author=author
+        record_rule(
+            Act.ROUTING_RULE_REMOVE, rule, before=state_of_rule(rule), after={}, author=author
         )
         rule.delete()
         rows.update(position=F("position") - 1)
+
+
+@contextmanager
+def _changing(act: Act, rule: RoutingRule, author: Author) -> Iterator[None]:
+    """One transaction that changes rules; this process reads them anew once it is committed."""
+    with refusals_recorded(act, author, about_rule(rule)), transaction.atomic(durable=True):
+        yield
     forget_rules()
 
 

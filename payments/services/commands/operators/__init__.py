@@ -1,0 +1,1 @@
+"""What operators do: merchants and keys, PSP accounts, routing rules, staff, cases."""
