@@ -13,8 +13,8 @@ from payments.clock import now_utc
 from payments.models import Case
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.tests.support.dispute_desk import LONG_AGO
-from payments.tests.support.shop import body_of
 from payments.tests.support.factories import TESTS
+from payments.tests.support.shop import body_of
 from psp_adapters.sandbox_psp.rules.bank import STATEMENT_DEFECTS
 from psp_adapters.sandbox_psp.rules.report_defects import DEFECTS
 from reconciliation.discrepancies import Discrepancy as D
