@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -203,10 +204,20 @@ def everything() -> dict[str, Any]:
     } | {"people": list(User.objects.order_by("pk").values_list("pk", "is_superuser", "password"))}
 
 
+def _capture_named_by_its_payment(settling: Settling) -> None:
+    """The next report has a line of a payment, which has a share of its capture."""
+    order_id = f"order-of-{uuid.uuid4().hex[:12]}"
+    intent_id = body_of(settling.shop.create(1_000, manual=True, order_id=order_id))["id"]
+    settling.shop.capture(intent_id)
+    # Behind a charge, its chargeback and the fee of that.
+    settling.shop.psp.spoil_report(settling.api_key, "payment_line", line=4)
+
+
 def settle(shop: Shop) -> None:
     """The PSP reports on another merchant, with a chargeback; the bank has sent a statement."""
     settling = Settling(open_shop(shop.psp))
     settling.disputed()
+    _capture_named_by_its_payment(settling)
     settling.close()
     [report] = settling.take_in()
     watch_balances()
