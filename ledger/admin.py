@@ -25,7 +25,14 @@ from unfold.views import ChangeList
 
 from ledger import dispute_rules, posting_rules, selectors, settlement_rules
 from ledger.chart import CHART, PSP_RECEIVABLE, AccountRef
-from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction, Seal
+from ledger.models import (
+    BalanceSnapshot,
+    LedgerAccount,
+    LedgerEntry,
+    LedgerTransaction,
+    Period,
+    Seal,
+)
 from ledger.money import CURRENCY_EXPONENTS, Money
 from ledger.posting_rules import Rule
 
@@ -360,3 +367,18 @@ class SealAdmin(AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     @admin.display(description="SHA-256 of the block before")
     def hash_of_previous(self, seal: Seal) -> str:
         return bytes(seal.previous_sha256).hex()
+
+
+@admin.register(Period)
+class PeriodAdmin(AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """How far the books of each PSP account are closed."""
+
+    list_display = ("account", "closed_through", "closing_through", "reopened_under")
+    search_fields = ("=psp_account",)
+    ordering = ("psp_account",)
+    fields = list_display
+    readonly_fields = fields
+
+    @admin.display(description="PSP account")
+    def account(self, period: Period) -> str:
+        return period.psp_account or "none: the bank"

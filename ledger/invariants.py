@@ -28,6 +28,7 @@ _GUARDS: Final = (
     ("ledger_balance_snapshot", "ledger_check_snapshots"),
     ("ledger_seal", "ledger_append_only"),
     ("ledger_seal", "ledger_check_seal"),
+    ("ledger_period", "ledger_check_period"),
 )
 _ENTRIES: Final = "e.transaction_id > %s AND e.transaction_id <= %s"
 _TRANSACTIONS: Final = "t.id > %s AND t.id <= %s"

@@ -72,6 +72,8 @@ class LedgerTransaction(QuicklyLoaded):
     psp_account = models.CharField(max_length=64, blank=True)
     effective_date = models.DateField()
     """The day it counts for (UTC)."""
+    value_date = models.DateField(null=True)
+    """The day of what it is about, if that day was closed already; else NULL: `effective_date`."""
     available_on = models.DateField(null=True)
     """From this day (UTC) on the merchant may have what it changed; NULL: from `effective_date`."""
     posted_at = models.DateTimeField()
@@ -237,3 +239,25 @@ class Seal(models.Model):
 
     def __str__(self) -> str:
         return f"block {self.number}"
+
+
+class Period(models.Model):
+    """How far the books of one PSP account are closed (`ledger.periods`)."""
+
+    application_rights: ClassVar[tuple[str, ...]] = ("select", "insert", "update")
+
+    psp_account = models.CharField(primary_key=True, max_length=64)
+    """Its code; empty for what is posted for none."""
+    closing_through = models.DateField()
+    """What is posted for a day up to this one counts for the next."""
+    closed_through = models.DateField(null=True)
+    """Up to this day nothing is posted any more: PostgreSQL refuses it."""
+    reopened_under = models.UUIDField(null=True)
+    """The approval under which closed days were last opened again."""
+
+    class Meta:
+        db_table = "ledger_period"
+        ordering = ("psp_account",)
+
+    def __str__(self) -> str:
+        return f"{self.psp_account or 'no PSP account'} closed through {self.closed_through}"

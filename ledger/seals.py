@@ -65,7 +65,7 @@ def _ledger_row(key: bytes) -> str:
 _LEDGER_ROWS: Final = """
     SELECT t.id AS cut, uuid_send(t.id) AS key, sha256(convert_to(jsonb_build_array(
                t.id, t.rule, t.source_type, t.source_id, t.payment_id, t.merchant_id, t.psp_account,
-               t.effective_date, t.available_on,
+               t.effective_date, t.value_date, t.available_on,
                (extract(epoch FROM t.posted_at) * 1000000)::bigint,
                t.reverses_id, t.xid::text)::text, 'UTF8')) AS hash
       FROM ledger_transaction t WHERE t.id >= %(first)s AND t.id < %(until)s

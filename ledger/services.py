@@ -27,20 +27,25 @@ _known_accounts: set[UUID] = set()
 
 _POSTED_ONCE: Final = ("ledger_transaction_posted_once", "ledger_transaction_reversed_once")
 
+# What is posted for a closed day counts for the first open one. The statement that inserts it looks
+# for that, so that `ledger.periods` knows when none can miss it.
 # Columns travel as arrays: one statement text whatever the number of rows, so one prepared plan,
 # and fewer than 50 parameters, above which psycopg parses the statement anew at every call. A
 # reversal becomes available with what it reverses, so that the two never show apart.
 _INSERT_TRANSACTIONS: Final = """
     INSERT INTO ledger_transaction
         (id, rule, reverses_id, source_type, source_id, payment_id, merchant_id, psp_account,
-         effective_date, posted_at, available_on)
-    SELECT t.id, t.rule, t.reverses_id, given.*,
+         posted_at, effective_date, value_date, available_on)
+    SELECT t.id, t.rule, t.reverses_id, source_type, source_id, given.payment_id, merchant_id,
+           given.psp_account, posted_at,
+           CASE WHEN given.day <= p.closing_through THEN p.closing_through + 1 ELSE given.day END,
+           CASE WHEN given.day <= p.closing_through THEN given.day END,
            CASE WHEN t.reverses_id IS NULL THEN t.available_on
                 ELSE (SELECT o.available_on FROM ledger_transaction o
-                       WHERE o.id = t.reverses_id AND o.available_on > given.effective_date) END
+                       WHERE o.id = t.reverses_id AND o.available_on > given.day) END
       FROM (VALUES (%s, %s::uuid, %s::uuid, %s::uuid, %s, %s::date, %s::timestamptz))
-        AS given (source_type, source_id, payment_id, merchant_id, psp_account, effective_date,
-                  posted_at)
+        AS given (source_type, source_id, payment_id, merchant_id, psp_account, day, posted_at)
+      LEFT JOIN ledger_period p ON p.psp_account = given.psp_account
      CROSS JOIN unnest(%s::uuid[], %s::text[], %s::uuid[], %s::date[])
         AS t (id, rule, reverses_id, available_on)"""
 _INSERT_ENTRIES: Final = """
@@ -94,11 +99,17 @@ _TAKE_SNAPSHOTS: Final = """
 _POST_SERIES: Final = """
     WITH given AS (
         SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::date[], %s::bigint[])
-            AS g (id, source_id, payment_id, effective_date, amount_minor)
+            AS g (id, source_id, payment_id, day, amount_minor)
+    ), closing AS (
+        SELECT max(closing_through) AS day FROM ledger_period WHERE psp_account = %s
     ), written AS (
         INSERT INTO ledger_transaction
-            (id, rule, source_type, source_id, payment_id, psp_account, effective_date, posted_at)
-        SELECT id, %s, %s, source_id, payment_id, %s, effective_date, %s::timestamptz FROM given)
+            (id, rule, source_type, source_id, payment_id, psp_account, posted_at, effective_date,
+             value_date)
+        SELECT id, %s, %s, source_id, payment_id, %s, %s::timestamptz,
+               CASE WHEN given.day <= closing.day THEN closing.day + 1 ELSE given.day END,
+               CASE WHEN given.day <= closing.day THEN given.day END
+          FROM given CROSS JOIN closing)
     INSERT INTO ledger_entry
         (transaction_id, payment_id, account_id, direction, amount_minor, currency, entry_type)
     SELECT id, payment_id, unnest(%s::uuid[]), unnest(%s::text[]), amount_minor, %s, %s
@@ -148,10 +159,12 @@ def post(
 ) -> list[UUID]:
     """Write these postings in the caller's transaction, in one statement; return their ids.
 
-    Accounts that do not exist yet are opened. Without `effective_date` it is today (UTC). Refuses
-    OutsideTransaction; AlreadyPosted for a source and rule that are in the books (the caller's
-    transaction cannot go on then). What PostgreSQL refuses beyond that is a defect of ours and
-    stays an IntegrityError whose message starts with a name, such as `ledger_wrong_payment`.
+    Accounts that do not exist yet are opened. Without `effective_date` it is today (UTC). If
+    that day is closed for the PSP account, it counts for the first open day, and keeps its own as
+    `value_date`. Refuses OutsideTransaction; AlreadyPosted for a source and rule that are in the
+    books (the caller's transaction cannot go on then). What PostgreSQL refuses beyond that is a
+    defect of ours and stays an IntegrityError whose message starts with a name, such as
+    `ledger_wrong_payment`.
     """
     if not connection.in_atomic_block:
         raise OutsideTransaction("post() belongs into the transaction of what it describes")
@@ -252,6 +265,7 @@ def _series_columns(series: Series, example: Posting) -> list[Any]:
         _array([id or "NULL" for id in payment_ids]),
         _array(dates),
         _array(amounts),
+        series.parties.psp_account,
         series.rule.name,
         series.source_type,
         series.parties.psp_account,

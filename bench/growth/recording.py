@@ -57,6 +57,7 @@ LEFT_OUT: Final[dict[str, str]] = {
     "payments_routing_decision": "the same",
     "payments_audit_entry": "lives need no act of an operator",
     "payments_service_key": "the same",
+    "ledger_period": "lives close no day",
     "ledger_seal": "a sweep seals what lives wrote",
     "payments_case": "no life leaves one open, nor are there any",
     "payments_approval": "no life has a refund over its limit",

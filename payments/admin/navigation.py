@@ -44,6 +44,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Accounts", "ledger", "account_balance", "ledgeraccount"),
             _item("Balance snapshots", "ledger", "photo_camera", "balancesnapshot"),
             _item("Seals", "ledger", "verified_user", "seal"),
+            _item("Periods", "ledger", "event_available", "period"),
+            _item("Closes of the books", "reconciliation", "lock", "booksclose"),
             _item("Checks of the books", "payments", "fact_check", "bookscheck"),
         ),
         _settlement(),

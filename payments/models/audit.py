@@ -42,6 +42,8 @@ class Act(StrEnum):
     STAFF_SUPERUSER = "staff.superuser"
     ROLE_CHANGE = "role.change"
     CASE_CLOSE = "case.close"
+    BOOKS_CLOSE = "books.close"
+    BOOKS_REOPEN = "books.reopen"
     REPORT_IMPORT = "settlement_report.import"
     REPORT_READ_AGAIN = "settlement_report.read_again"
     LINES_REQUEUE = "settlement_line.requeue"

@@ -85,7 +85,7 @@ class Balance:
 SHOWN: Final = """
            t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.minor, 0),
            coalesce(o.charge_id, o.id), r.id, d.id,
-           coalesce(t.available_on, t.effective_date)"""
+           coalesce(t.available_on, t.value_date, t.effective_date)"""
 """The columns of CHANGES that `balance_transaction_of` takes."""
 # Fees are shown with the capture (or its reversal) that they were booked with. The OR lets
 # PostgreSQL probe the unique index for that companion, and for fees only.
@@ -130,7 +130,9 @@ _PENDING: Final = """
             GROUP BY e.currency) AS p (currency, minor)
      WHERE t.merchant_id = %s AND t.available_on > %s
      GROUP BY p.currency"""
-_AVAILABLE_FROM: Final = "extract(epoch FROM coalesce(t.available_on, t.effective_date)::timestamp)"
+_AVAILABLE_FROM: Final = (
+    "extract(epoch FROM coalesce(t.available_on, t.value_date, t.effective_date)::timestamp)"
+)
 _COMPARISONS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _OF_DISPUTE: Final = " AND d.id = %s"
 _OF_REFUND: Final = " AND r.id = %s"

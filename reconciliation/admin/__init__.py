@@ -10,9 +10,9 @@ from payments.admin.story import (
     SectionOfAccount,
     SectionOfApp,
 )
-from reconciliation.admin import bank, expectation, line, report, variance
+from reconciliation.admin import bank, closing, expectation, line, report, variance
 
-__all__ = ["bank", "expectation", "line", "report", "variance"]
+__all__ = ["bank", "closing", "expectation", "line", "report", "variance"]
 
 STORY_SECTIONS.append(
     SectionOfApp(permission="reconciliation.view_settlementline", build=line.settlement_of_payment)

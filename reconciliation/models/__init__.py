@@ -1,6 +1,7 @@
 """Settlement reports and bank statements as they came, and what in our books each line is."""
 
 from reconciliation.models.bank import BankAccount, BankLine, BankStatement, BankStatementFile
+from reconciliation.models.closing import BooksClose
 from reconciliation.models.expectation import (
     MissingSettlement,
     SettlementWatch,
@@ -17,6 +18,7 @@ from reconciliation.models.variance import LineVariance
 __all__ = [
     "MissingSettlement",
     "BankAccount",
+    "BooksClose",
     "BankLine",
     "BankStatement",
     "BankStatementFile",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from django.db import transaction
 
 from ledger.models import BalanceSnapshot, LedgerAccount
+from ledger.periods import close_days
 from ledger.seals import seal_rows
 from payments.clock import now_utc
 from payments.models import Act, ApiKey, Dispatch, Event, PaymentIntent, RoutingRule
@@ -28,6 +31,7 @@ from payments.tests.support.factories import TESTS, staff
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop
 from paymentsite.celery import heartbeat_money
+from reconciliation.models import BooksClose
 
 
 @pytest.fixture
@@ -53,6 +57,7 @@ def trading(shop: Shop) -> Shop:
     check_recent_payments()
     settle(shop)
     seal_rows()
+    _close_books(shop)
     return shop
 
 
@@ -95,3 +100,20 @@ def _route(shop: Shop) -> None:
     charge_id = intent.latest_charge_id
     with transaction.atomic():
         decision(route, route.first, intent=intent, sequence=1, charge_id=charge_id).save()
+
+
+def _close_books(shop: Shop) -> None:
+    """A day of long ago, and the row of its close."""
+    day = date(2020, 1, 1)
+    close_days(shop.account.code, day)
+    BooksClose.objects.create(
+        through=day,
+        psp_accounts=[shop.account.code],
+        author="staff:ada",
+        open_points=["<script>"],
+        accounts_count=0,
+        balances_sha256=SECRET_SHA256,
+        head_number=1,
+        head_sha256=SECRET_SHA256,
+        closed_at=now_utc(),
+    )

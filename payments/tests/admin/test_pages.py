@@ -240,6 +240,8 @@ NOT_GROWING = {
     "AuditEntry",
     "ServiceKey",
     "Seal",
+    "Period",
+    "BooksClose",
 }
 """More of the same trade adds no row to these."""
 

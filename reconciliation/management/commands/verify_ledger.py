@@ -13,6 +13,7 @@ from ledger.seal_verification import seal_differences
 from payments.models import PaymentIntent
 from payments.services.verification.rebuild import differences, one_snapshot
 from reconciliation.services.bank_statements.verification import bank_line_differences
+from reconciliation.services.closing.books import close_differences
 from reconciliation.services.verification import line_differences
 
 
@@ -36,6 +37,7 @@ class Command(BaseCommand):
                 line_differences(),
                 bank_line_differences(),
                 seal_differences(),
+                close_differences(),
             )
             found = list(islice(chain(*checks), most))
         for difference in found:
