@@ -37,17 +37,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Setup intents", "payments", "add_card", "setupintent"),
             _item("Setup attempts", "payments", "sync_alt", "setupattempt"),
         ),
-        _group(
-            "Books",
-            _item("Transactions", "ledger", "receipt_long", "ledgertransaction"),
-            _item("Entries", "ledger", "format_list_bulleted", "ledgerentry"),
-            _item("Accounts", "ledger", "account_balance", "ledgeraccount"),
-            _item("Balance snapshots", "ledger", "photo_camera", "balancesnapshot"),
-            _item("Seals", "ledger", "verified_user", "seal"),
-            _item("Periods", "ledger", "event_available", "period"),
-            _item("Closes of the books", "reconciliation", "lock", "booksclose"),
-            _item("Checks of the books", "payments", "fact_check", "bookscheck"),
-        ),
+        _books(),
         _settlement(),
         _group(
             "Events",
@@ -73,6 +63,20 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         group for group in groups if any(item["permission"](request) for item in group["items"])
     ]
+
+
+def _books() -> dict[str, Any]:
+    return _group(
+        "Books",
+        _item("Transactions", "ledger", "receipt_long", "ledgertransaction"),
+        _item("Entries", "ledger", "format_list_bulleted", "ledgerentry"),
+        _item("Accounts", "ledger", "account_balance", "ledgeraccount"),
+        _item("Balance snapshots", "ledger", "photo_camera", "balancesnapshot"),
+        _item("Seals", "ledger", "verified_user", "seal"),
+        _item("Periods", "ledger", "event_available", "period"),
+        _item("Closes of the books", "reconciliation", "lock", "booksclose"),
+        _item("Checks of the books", "payments", "fact_check", "bookscheck"),
+    )
 
 
 def _access() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ledger.database.guards import append_only, run_sql_file
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("reconciliation", "0006_scheduled_exports"),
+        ("reconciliation", "0008_warehouse_views"),
         ("ledger", "0006_periods"),
         ("payments", "0004_approvals"),
     ]
