@@ -51,7 +51,7 @@ OUTSIDE: Final = _columns(
     "SetupAttempt.code,decline_code,message,detail,payment_method_details "
     "SetupIntent.last_setup_error AuditEntry.actor,reason,refusal,subject "
     "BankStatementFile.body BankStatement.reference BankLine.text,last_error "
-    "Approval.decision_reason,result"
+    "BooksClose.reason Approval.decision_reason,result"
 )
 """What a PSP, a bank, an endpoint or an operator wrote: masked before it is stored, or made of what
 was masked; a report's file is refused."""
@@ -116,6 +116,7 @@ OURS: Final = _columns(
     "SettlementLine.status,discrepancy AuditEntry.act,result,source,changes "
     "AuditEntry.request_id ServiceKey.name,secret_sha256,last4 "
     "ScheduledExport.export,file,file_sha256 "
+    "BooksClose.psp_accounts,author,open_points,balances_sha256,head_sha256 "
     "BankAccount.currency,psp_accounts BankStatementFile.format,body_sha256,imported_by "
     "BankStatement.identities,content_sha256 BankLine.identity,currency,status,discrepancy "
     "StagedLine.content_sha256,kind,currency LineVariance.discrepancy,component,currency "

@@ -19,6 +19,7 @@ from payments.models import Act, PspAccount
 from payments.services.audit.authors import Author, required_author
 from payments.services.audit.trail import AuditSubject, record_act, refusals_recorded
 from payments.services.verification.rebuild import one_snapshot
+from psp_adapters.contract.stored_text import clean_text
 from reconciliation.models import BooksClose
 from reconciliation.services.closing.open_points import end_of_day, open_points
 
@@ -87,7 +88,7 @@ def _recorded(
             through=through,
             psp_accounts=codes,
             author=author.name,
-            reason=author.reason,
+            reason=clean_text(author.reason, most=1000),
             open_points=points,
             accounts_count=balances.accounts,
             balances_sha256=balances.sha256,
