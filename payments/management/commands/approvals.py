@@ -15,6 +15,7 @@ from django.db.models import Q
 from ledger.money import Money
 from payments import public_ids
 from payments.exceptions import PaymentRefused
+from payments.management.authors import add_author, named_author_of
 from payments.management.commands.merchant import merchant_of
 from payments.management.rows import RowCommand, add_verb
 from payments.models import (
@@ -25,12 +26,8 @@ from payments.models import (
     PspAccount,
 )
 from payments.services.approvals import decisions
-from payments.services.approvals.rights import (
-    STAFF,
-    person_who_sets_limits,
-    remove_limit,
-    set_limit,
-)
+from payments.services.approvals.rights import remove_limit, set_limit
+from payments.services.audit.authors import Author
 
 _ANY: Final = "any"
 
@@ -51,7 +48,7 @@ class Command(RowCommand):
         ):
             decision = add_verb(verbs, verb, what)
             decision.add_argument("approval", help="apr_…")
-            _add_person(decision)
+            add_author(decision)
         limits = add_verb(verbs, "limits", "show how much roles may approve; with --role, set it")
         limits.add_argument("--role", help="the role whose limit is set")
         limits.add_argument("--command", choices=[each.value for each in ApprovalCommand])
@@ -60,7 +57,7 @@ class Command(RowCommand):
         limits.add_argument("--merchant", help="acct_…: of this merchant alone")
         limits.add_argument("--psp-account", help="its code: at this account alone")
         limits.add_argument("--remove", action="store_true", help="remove the limit")
-        _add_person(limits, required=False)
+        add_author(limits)
 
     def _list(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         rows = Approval.objects.select_related("merchant").order_by("id")
@@ -95,7 +92,7 @@ class Command(RowCommand):
     def _decide(self, decide: Any, given: dict[str, Any]) -> dict[str, Any]:
         approval = _approval_of(given["approval"])
         try:
-            decide(approval.pk, username=_username(given["by"]), reason=given["why"])
+            decide(approval.pk, author=named_author_of(given))
         except PaymentRefused as refusal:
             raise CommandError(refusal.message) from None
         return _shown(_approval_of(given["approval"]))
@@ -117,12 +114,14 @@ class Command(RowCommand):
         ]
 
     def _change_limit(self, given: dict[str, Any]) -> None:
-        if not (given["command"] and given["by"] and given["why"].strip()):
-            raise CommandError("give --command, --by and --why as well")
+        if not (given["command"] and given["why"].strip()):
+            raise CommandError("give --command and --why as well")
         try:
-            person_who_sets_limits(_username(given["by"]))
+            self._set_or_remove(given, named_author_of(given))
         except PaymentRefused as refusal:
             raise CommandError(refusal.message) from None
+
+    def _set_or_remove(self, given: dict[str, Any], author: Author) -> None:
         group = Group.objects.filter(name=given["role"]).first()
         if group is None:
             raise CommandError(f"no such role: {given['role']}. manage.py role list shows all.")
@@ -140,27 +139,17 @@ class Command(RowCommand):
             limit = rows.first()
             if limit is None:
                 raise CommandError("there is no such limit: manage.py approvals limits shows all")
-            remove_limit(limit)
+            remove_limit(limit, author=author)
             return
         set_limit(
             group,
+            author=author,
             command=command,
             currency=currency,
             amount_max=_amount_max(given["amount_max_minor"], currency),
             merchant=merchant,
             psp_account=account,
         )
-
-
-def _add_person(parser: CommandParser, *, required: bool = True) -> None:
-    parser.add_argument("--by", required=required, default="", help="staff:ada, a login")
-    parser.add_argument("--why", required=required, default="", help="the reason")
-
-
-def _username(by: str) -> str:
-    if not by.startswith(STAFF):
-        raise CommandError(f"{by}: people decide; write staff: and the name of a login")
-    return by.removeprefix(STAFF)
 
 
 def _approval_of(public_id: str) -> Approval:

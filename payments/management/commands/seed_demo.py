@@ -107,6 +107,7 @@ def _seed_limit() -> None:
     """Let support leads approve refunds."""
     set_limit(
         Group.objects.get(name="support lead"),
+        author=AUTHOR,
         command=ApprovalCommand.REFUND_PAYMENT,
         currency=LEADS_LIMIT.currency,
         amount_max=LEADS_LIMIT,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
@@ -15,15 +16,23 @@ from django.db import transaction
 
 from payments.clock import now_utc
 from payments.exceptions import OperationUnderWay, PaymentRefused, ResourceMissing
-from payments.models import Approval, ApprovalStatus
-from payments.services.approvals.requests import DECISION, Applied, command_of, give_up, note_end
+from payments.models import Act, Approval, ApprovalStatus
+from payments.services.approvals.requests import (
+    DECISION,
+    Applied,
+    about_approval,
+    command_of,
+    give_up,
+    note_end,
+)
 from payments.services.approvals.rights import (
-    STAFF,
     ApprovalRefused,
     actor_of,
     person_who_decides,
     require_within_limits,
 )
+from payments.services.audit.authors import Author
+from payments.services.audit.trail import record_act, refusals_recorded
 from psp_adapters.contract.stored_text import clean_text
 
 logger = logging.getLogger(__name__)
@@ -33,62 +42,78 @@ SWEEP_LIMIT: Final = 500
 SWEEP_SECONDS: Final = 2.0
 
 
-def approve(approval_id: UUID, *, username: str, reason: str) -> Approval:
+def approve(approval_id: UUID, *, author: Author) -> Approval:
     """Approve a request as a staff user, and carry it out; returns it as it ended.
 
     If the command is not possible any more, the request ends as refused and says why. Raises
-    ApprovalRefused, with nothing written, if it is not open any more or this user may not, and
-    OperationUnderWay if the same may be approved shortly.
+    ApprovalRefused, with nothing written but that in the audit trail, if it is not open any more or
+    this author may not, and OperationUnderWay if the same may be approved shortly.
     """
     applied: Applied | None = None
-    with transaction.atomic(durable=True):
-        approval = _locked(approval_id)
-        _decide(approval, username, reason, approval.approve, needs_limit=True)
+    with _act(Act.APPROVAL_APPROVE, approval_id, author) as approval:
+        _decide(approval, author, approval.approve, needs_limit=True)
         approval.save(update_fields=DECISION)
-        actor = approval.approver
         try:
             with transaction.atomic():
-                applied = command_of(approval).apply(approval, actor)
+                applied = command_of(approval).apply(approval, approval.approver)
         except OperationUnderWay:
             raise
         except PaymentRefused as refusal:
             approval.refuse()
-            give_up(approval, actor=actor, why=refusal.message)
+            give_up(approval, actor=approval.approver, why=refusal.message)
         else:
             approval.mark_applied()
-            note_end(approval, actor=actor, result=applied.result)
+            note_end(approval, actor=approval.approver, result=applied.result)
     if applied is not None:
         applied.after_commit()
     return approval
 
 
-def reject(approval_id: UUID, *, username: str, reason: str) -> Approval:
+def reject(approval_id: UUID, *, author: Author) -> Approval:
     """Reject a request as a staff user; what was reserved for it is given back.
 
-    Raises ApprovalRefused, with nothing written, if it is not open any more or this user may not.
+    Raises ApprovalRefused as `approve` does.
     """
-    with transaction.atomic(durable=True):
-        approval = _locked(approval_id)
-        _decide(approval, username, reason, approval.reject, needs_limit=False)
+    with _act(Act.APPROVAL_REJECT, approval_id, author) as approval:
+        _decide(approval, author, approval.reject, needs_limit=False)
         give_up(approval, actor=approval.approver, why="rejected")
     return approval
 
 
-def withdraw(approval_id: UUID, *, username: str, reason: str) -> Approval:
-    """End a staff user's own request, which is not wanted any more.
+def withdraw(approval_id: UUID, *, author: Author) -> Approval:
+    """End the author's own request, which is not wanted any more.
 
-    Raises ApprovalRefused, with nothing written, if it is not open any more or another's.
+    Raises ApprovalRefused if it is not open any more or another's.
     """
-    with transaction.atomic(durable=True):
-        approval = _locked(approval_id)
-        _require_reason(reason)
+    with _act(Act.APPROVAL_WITHDRAW, approval_id, author) as approval:
         _require_open(approval)
-        requester = f"{STAFF}{username}"
-        if approval.requester != requester:
+        if approval.requester != author.name:
             raise ApprovalRefused(f"{approval.requester} asked for {approval.public_id}.")
         approval.void()
-        give_up(approval, actor=requester, why=f"withdrawn: {reason.strip()}")
+        give_up(approval, actor=author.name, why=f"withdrawn: {author.reason}")
     return approval
+
+
+@contextmanager
+def _act(act: Act, approval_id: UUID, author: Author) -> Iterator[Approval]:
+    """The locked request, in one transaction with what the body writes and the audit trail.
+
+    A refusal is recorded after the rollback. Raises ResourceMissing.
+    """
+    found = Approval.objects.filter(pk=approval_id).first()
+    if found is None:
+        raise ResourceMissing("No such request for approval.")
+    about = about_approval(found)
+    with refusals_recorded(act, author, about), transaction.atomic(durable=True):
+        if not author.reason.strip():
+            raise ApprovalRefused("Say why: those who read the history later need it.")
+        approval = _locked(found)
+        yield approval
+        changes = {
+            "status": {"before": ApprovalStatus.REQUESTED.value, "after": str(approval.status)},
+            "result": {"after": approval.result},
+        }
+        record_act(act, author, about, changes)
 
 
 def expire_due_approvals(*, limit: int = SWEEP_LIMIT) -> int:
@@ -119,47 +144,35 @@ def _due(limit: int) -> list[UUID]:
 
 
 def _expire(approval_id: UUID) -> bool:
+    author = Author(EXPIRY_ACTOR, "not decided in time")
     with transaction.atomic(durable=True):
-        approval = _locked(approval_id)
+        approval = _locked(Approval.objects.get(pk=approval_id))
         if not approval.is_open:
             return False
         approval.expire()
-        give_up(approval, actor=EXPIRY_ACTOR, why="not decided in time")
+        give_up(approval, actor=author.name, why=author.reason)
+        record_act(Act.APPROVAL_EXPIRE, author, about_approval(approval))
     return True
 
 
-def _locked(approval_id: UUID) -> Approval:
-    """The request, its subject locked before it; raises ResourceMissing."""
-    found = Approval.objects.filter(pk=approval_id).first()
-    if found is None:
-        raise ResourceMissing("No such request for approval.")
+def _locked(found: Approval) -> Approval:
+    """The request, its subject locked before it."""
     command_of(found).lock(found)
-    return Approval.objects.select_for_update(of=("self",)).get(pk=approval_id)
+    return Approval.objects.select_for_update(of=("self",)).get(pk=found.pk)
 
 
 def _decide(
-    approval: Approval,
-    username: str,
-    reason: str,
-    decision: Callable[[], None],
-    *,
-    needs_limit: bool,
+    approval: Approval, author: Author, decision: Callable[[], None], *, needs_limit: bool
 ) -> None:
     """Note a decision of a user who may make it, as of now."""
-    _require_reason(reason)
     _require_open(approval)
-    user = person_who_decides(username, approval)
+    user = person_who_decides(author, approval)
     if needs_limit:
         require_within_limits(user, approval)
     decision()
     approval.approver = actor_of(user)
-    approval.decision_reason = clean_text(reason.strip(), most=1000)
+    approval.decision_reason = clean_text(author.reason.strip(), most=1000)
     approval.decided_at = now_utc()
-
-
-def _require_reason(reason: str) -> None:
-    if not reason.strip():
-        raise ApprovalRefused("Say why: those who read the history later need it.")
 
 
 def _require_open(approval: Approval) -> None:

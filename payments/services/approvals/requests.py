@@ -20,9 +20,11 @@ from ledger.money import Money
 from ledger.posting_rules import Posting
 from payments import public_ids
 from payments.clock import now_utc
-from payments.models import Approval, ApprovalCommand, ApprovalStatus, Merchant, PspAccount
+from payments.models import Act, Approval, ApprovalCommand, ApprovalStatus, Merchant, PspAccount
 from payments.models.approval import digest_of
 from payments.public_ids import created_at_of
+from payments.services.audit.authors import SERVICE, STAFF, Author
+from payments.services.audit.trail import AuditSubject, record_act
 from psp_adapters.contract.stored_text import clean_text
 
 _SIDES: Final = {Direction.DEBIT: "debit", Direction.CREDIT: "credit"}
@@ -95,8 +97,9 @@ class Draft:
 def request_approval(draft: Draft) -> Approval:
     """Write a request in the caller's transaction, and void an open one about the same subject.
 
-    The caller holds the locks of the subject. Raises KeyError for a command of no app, and
-    ValueError without a reason.
+    The caller holds the locks of the subject. The act of a staff user or a service is in the audit
+    trail; what a merchant asks for is a request of the API. Raises KeyError for a command of no
+    app, and ValueError without a reason.
     """
     if draft.command not in _COMMANDS:
         raise KeyError(f"no app has registered {draft.command}")
@@ -111,7 +114,24 @@ def request_approval(draft: Draft) -> Approval:
         each.void()
         give_up(each, actor=draft.requester, why=f"replaced by {approval.public_id}")
     approval.save(force_insert=True)
+    if draft.requester.startswith((STAFF, SERVICE)):
+        author = Author(draft.requester, approval.request_reason, request_id=draft.request_id)
+        record_act(Act.APPROVAL_REQUEST, author, about_approval(approval))
     return approval
+
+
+def about_approval(approval: Approval) -> AuditSubject:
+    """A request as the object of an act."""
+    what = approval.command if approval.amount is None else f"{approval.command} {approval.amount}"
+    return AuditSubject(
+        label=f"{approval.public_id} {what} of {approval.subject}",
+        object_id=approval.pk,
+        merchant_id=approval.merchant_id,
+        psp_account_id=approval.psp_account_id,
+        intent_id=approval.intent_id,
+        approval_id=approval.pk,
+        livemode=approval.livemode,
+    )
 
 
 def void(approval: Approval, *, actor: str, why: str) -> None:

@@ -5,7 +5,7 @@ Superusers of the console have no limit of their own: they need a role with one,
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
@@ -14,11 +14,18 @@ from guardian.shortcuts import assign_perm, remove_perm
 
 from ledger.money import Money
 from payments.exceptions import PaymentRefused
-from payments.models import Approval, ApprovalCommand, ApprovalLimit, Merchant, PspAccount
+from payments.models import Act, Approval, ApprovalCommand, ApprovalLimit, Merchant, PspAccount
+from payments.services.audit.authors import STAFF, Author
+from payments.services.audit.trail import (
+    AuditSubject,
+    differences,
+    record_act,
+    refusals_recorded,
+)
 
 DECIDE: Final = "payments.decide_approvals"
 """Of everything, or as an object permission of one merchant."""
-STAFF: Final = "staff:"
+_MOST: Final = "amount_max_minor"
 
 
 class ApprovalRefused(PaymentRefused):
@@ -30,14 +37,12 @@ def actor_of(user: User) -> str:
     return f"{STAFF}{user.get_username()}"
 
 
-def person_who_decides(username: str, approval: Approval) -> User:
+def person_who_decides(author: Author, approval: Approval) -> User:
     """The staff user as of now, who may decide this request; raises ApprovalRefused.
 
     Read again under the request's lock: a role may have been removed a moment ago.
     """
-    user = User.objects.filter(username=username, is_staff=True, is_active=True).first()
-    if user is None:
-        raise ApprovalRefused(f"There is no active staff user {username}.")
+    user = _person(author)
     if actor_of(user) == approval.requester:
         raise ApprovalRefused(
             f"{approval.requester} asked for {approval.public_id}: another person decides."
@@ -50,12 +55,21 @@ def person_who_decides(username: str, approval: Approval) -> User:
     return user
 
 
-def person_who_sets_limits(username: str) -> User:
-    """The staff user who may say how much roles may approve; raises ApprovalRefused."""
-    user = User.objects.filter(username=username, is_staff=True, is_active=True).first()
-    if user is None or not user.has_perm("payments.change_approvallimit"):
-        raise ApprovalRefused(f"staff:{username} is no active staff user who may set limits.")
+def _person(author: Author) -> User:
+    """The login of a staff user who is active; programs decide nothing."""
+    username = author.name.removeprefix(STAFF)
+    rows = User.objects.filter(username=username, is_staff=True, is_active=True)
+    user = rows.first() if author.name.startswith(STAFF) else None
+    if user is None:
+        raise ApprovalRefused(f"{author.name} is no active staff user, and only people decide.")
     return user
+
+
+def _require_sets_limits(author: Author) -> None:
+    """Refuse with ApprovalRefused who may not say how much roles may approve."""
+    is_job = author.name.startswith("job:")
+    if not is_job and not _person(author).has_perm("payments.change_approvallimit"):
+        raise ApprovalRefused(f"{author.name} may not set limits.")
 
 
 def require_within_limits(user: User, approval: Approval) -> None:
@@ -85,6 +99,7 @@ def limits_for(approval: Approval) -> QuerySet[ApprovalLimit]:
 def set_limit(
     group: Group,
     *,
+    author: Author,
     command: ApprovalCommand,
     amount_max: Money | None,
     currency: str,
@@ -93,30 +108,45 @@ def set_limit(
 ) -> ApprovalLimit:
     """Let a role approve a command up to an amount; None is any. It gets the right to decide.
 
-    Of one merchant alone the right is an object permission. Raises ValueError for another currency.
+    Of one merchant alone the right is an object permission. Raises ValueError for another currency,
+    and ApprovalRefused for an author who may not.
     """
     if amount_max is not None and amount_max.currency != currency:
         raise ValueError(f"{amount_max} is not in {currency}")
-    with transaction.atomic(durable=True):
-        limit, _ = ApprovalLimit.objects.update_or_create(
-            group=group,
-            merchant=merchant,
-            psp_account=psp_account,
-            command=command.value,
-            currency=currency,
-            defaults={"amount_max_minor": None if amount_max is None else amount_max.minor},
-        )
+    of_whom: dict[str, Any] = {
+        "group": group,
+        "merchant": merchant,
+        "psp_account": psp_account,
+        "command": command.value,
+        "currency": currency,
+    }
+    about = _about_limit(ApprovalLimit(**of_whom))
+    most_minor = None if amount_max is None else amount_max.minor
+    with (
+        refusals_recorded(Act.APPROVAL_LIMIT_SET, author, about),
+        transaction.atomic(durable=True),
+    ):
+        _require_sets_limits(author)
+        before = ApprovalLimit.objects.select_for_update(of=("self",)).filter(**of_whom).first()
+        changes = differences({} if before is None else _state(before), {_MOST: most_minor})
+        limit, _ = ApprovalLimit.objects.update_or_create(**of_whom, defaults={_MOST: most_minor})
         if merchant is None:
             group.permissions.add(_permission())
         else:
             assign_perm(DECIDE, group, merchant)
+        record_act(Act.APPROVAL_LIMIT_SET, author, about, changes)
     return limit
 
 
-def remove_limit(limit: ApprovalLimit) -> None:
+def remove_limit(limit: ApprovalLimit, *, author: Author) -> None:
     """Remove a limit; with its last one of a merchant, or of all, a role loses the right too."""
-    with transaction.atomic(durable=True):
-        group, merchant = limit.group, limit.merchant
+    about, group, merchant = _about_limit(limit), limit.group, limit.merchant
+    with (
+        refusals_recorded(Act.APPROVAL_LIMIT_REMOVE, author, about),
+        transaction.atomic(durable=True),
+    ):
+        _require_sets_limits(author)
+        record_act(Act.APPROVAL_LIMIT_REMOVE, author, about, differences(_state(limit), {}))
         limit.delete()
         if ApprovalLimit.objects.filter(group=group, merchant=merchant).exists():
             return
@@ -124,6 +154,22 @@ def remove_limit(limit: ApprovalLimit) -> None:
             group.permissions.remove(_permission())
         else:
             remove_perm(DECIDE, group, merchant)
+
+
+def _state(limit: ApprovalLimit) -> dict[str, Any]:
+    """What the audit trail compares of a limit."""
+    return {_MOST: limit.amount_max_minor}
+
+
+def _about_limit(limit: ApprovalLimit) -> AuditSubject:
+    account = limit.psp_account
+    at = f" at {account.code}" if account is not None else ""
+    return AuditSubject(
+        label=f"role {limit.group.name}: {limit.command} {limit.currency}{at}".strip(),
+        object_id=limit.pk,
+        merchant_id=limit.merchant_id,
+        psp_account_id=limit.psp_account_id,
+    )
 
 
 def _permission() -> Permission:

@@ -18,7 +18,9 @@ from payments.models import Approval, ApprovalCommand, ApprovalLimit, Merchant, 
 from payments.services import commands
 from payments.services.approvals import decisions
 from payments.services.approvals.rights import set_limit
+from payments.services.audit.authors import Author
 from payments.services.callers.caller import CommandRequest
+from payments.tests.support.factories import TESTS
 from payments.tests.support.shop import Shop, answered, body_of, render_refund, uuid_of
 
 WHY = "the customer showed the receipt"
@@ -36,6 +38,7 @@ def lead(
     group, _ = Group.objects.get_or_create(name=role)
     set_limit(
         group,
+        author=TESTS,
         command=ApprovalCommand.REFUND_PAYMENT,
         currency=currency,
         amount_max=None if up_to_minor is None else Money(up_to_minor, currency),
@@ -44,6 +47,11 @@ def lead(
     user = User.objects.create_user(username, is_staff=True)
     user.groups.add(group)
     return user
+
+
+def person(username: str, reason: str = WHY) -> Author:
+    """Who decides, and why."""
+    return Author(f"staff:{username}", reason)
 
 
 def need_approval_above(shop: Shop, minor: int, currency: str = "USD") -> None:
@@ -70,10 +78,10 @@ class Waiting:
         return Approval.objects.get(pk=self.refund.approval_id)
 
     def approve(self, username: str = "ada") -> Approval:
-        return decisions.approve(self.approval.id, username=username, reason=WHY)
+        return decisions.approve(self.approval.id, author=person(username))
 
     def reject(self, username: str = "ada") -> Approval:
-        return decisions.reject(self.approval.id, username=username, reason=WHY)
+        return decisions.reject(self.approval.id, author=person(username))
 
     def cancel(self, caller: Any = None) -> dict[str, Any]:
         request = CommandRequest(caller or self.shop.caller(), render=render_refund)

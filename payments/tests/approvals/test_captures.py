@@ -9,21 +9,24 @@ from django.contrib.auth.models import Group
 
 from ledger.money import Money
 from payments.exceptions import AmountRefused, OperationUnderWay
-from payments.models import Approval, ApprovalCommand, Event
+from payments.models import Approval, ApprovalCommand, AuditEntry, Event
 from payments.services.approvals import decisions
 from payments.services.approvals.rights import set_limit
 from payments.services.commands.approved.captures import request_capture
 from payments.services.verification.rebuild import differences
-from payments.tests.approvals.approving import WHY, lead, refused
+from payments.tests.approvals.approving import lead, person, refused
 from payments.tests.outcomes.test_replacement import psp_out_of_reach
+from payments.tests.support.factories import TESTS, staff
 from payments.tests.support.shop import Shop, body_of, uuid_of
 
 
 @pytest.fixture
 def intent_id(shop: Shop) -> str:
     lead("ada")
+    staff("bob")
     set_limit(
         Group.objects.get(name="support lead"),
+        author=TESTS,
         command=ApprovalCommand.CAPTURE_PAYMENT,
         currency="USD",
         amount_max=Money(10_000, "USD"),
@@ -40,7 +43,7 @@ def ask(shop: Shop, intent_id: str, amount_minor: int | None = None) -> Approval
 
 
 def approve(approval: Approval) -> Approval:
-    return decisions.approve(approval.id, username="ada", reason=WHY)
+    return decisions.approve(approval.id, author=person("ada"))
 
 
 def captured(shop: Shop) -> list[int]:
@@ -49,6 +52,8 @@ def captured(shop: Shop) -> list[int]:
 
 def test_it_is_made_as_requested(shop: Shop, intent_id: str) -> None:
     approval = ask(shop, intent_id, 6_000)
+    asked = AuditEntry.objects.get(act="approval.request")
+    assert (asked.actor, asked.reason) == ("staff:bob", "shipped today")
     assert (shop.intent(intent_id).status, captured(shop)) == ("AUTHORIZED", [])
     assert approve(approval).status == "applied"
     assert (shop.intent(intent_id).status, captured(shop)) == ("CAPTURED", [6_000])
@@ -76,8 +81,8 @@ def test_a_new_request_about_the_payment_voids_the_old_one_by_name(
 def test_who_asked_may_withdraw_it_and_no_other(shop: Shop, intent_id: str) -> None:
     approval = ask(shop, intent_id)
     with refused("staff:bob asked for"):
-        decisions.withdraw(approval.id, username="ada", reason=WHY)
-    ended = decisions.withdraw(approval.id, username="bob", reason="sold out")
+        decisions.withdraw(approval.id, author=person("ada"))
+    ended = decisions.withdraw(approval.id, author=person("bob", "sold out"))
     assert (ended.status, ended.ended_by, ended.result) == (
         *("voided", "staff:bob", "withdrawn: sold out"),
     )

@@ -17,7 +17,7 @@ from payments.services import commands
 from payments.services.approvals import decisions
 from payments.services.callers.caller import CommandRequest
 from payments.services.verification.rebuild import differences, differences_of
-from payments.tests.approvals.approving import lead, make_overdue, need_approval_above
+from payments.tests.approvals.approving import lead, make_overdue, need_approval_above, person
 from payments.tests.support.dashboard import act, sync
 from payments.tests.support.shop import Shop, body_of, render_refund
 from paymentsite.tests.fixtures.matrix import examples
@@ -83,4 +83,4 @@ def take(shop: Shop, intent_id: str, verb: str, amount_minor: int, place: int) -
             decisions.expire_due_approvals()
             return
         decide = decisions.approve if verb == "approve" else decisions.reject
-        decide(refund.approval_id, username="ada", reason="as drawn")
+        decide(refund.approval_id, author=person("ada", "as drawn"))

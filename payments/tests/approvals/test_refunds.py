@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 
 from ledger.money import Money
 from payments.exceptions import AmountRefused
-from payments.models import Approval, ApprovalCommand, Event, Operation, Refund
+from payments.models import Approval, ApprovalCommand, AuditEntry, Event, Operation, Refund
 from payments.services.approvals import decisions
 from payments.services.approvals.requests import Draft, request_approval
 from payments.services.approvals.rights import remove_limit, set_limit
@@ -22,6 +22,7 @@ from payments.tests.approvals.approving import (
     lead,
     make_overdue,
     need_approval_above,
+    person,
     refused,
     written,
 )
@@ -30,6 +31,7 @@ from payments.tests.support.api_client import api_of
 from payments.tests.support.crashes import crash
 from payments.tests.support.dashboard import act, sync
 from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.factories import TESTS
 from payments.tests.support.money_moves import end_leases
 from payments.tests.support.shop import Shop, body_of, open_shop
 
@@ -113,7 +115,7 @@ def test_a_repeat_of_the_request_gets_the_same_answer_and_makes_no_second_refund
     caller = shop.caller("refund-1", {"amount": 6_000})
     first = shop.refund(intent_id, 6_000, caller=caller)
     lead()
-    decisions.approve(Approval.objects.get().id, username="ada", reason=WHY)
+    decisions.approve(Approval.objects.get().id, author=person("ada"))
     again = shop.refund(intent_id, 6_000, caller=caller)
     assert (again.body, again.replayed) == (first.body, True)
     assert Refund.objects.count() == 1
@@ -206,6 +208,27 @@ def test_a_refund_in_the_psps_dashboard_leaves_nothing_to_approve(waiting: Waiti
     assert list(differences()) == []
 
 
+def test_each_decision_and_each_refusal_is_in_the_audit_trail(waiting: Waiting) -> None:
+    lead("ada")
+    lead("junior", role="support", up_to_minor=5_999)
+    with refused("at most 59.99 USD"):
+        waiting.approve("junior")
+    waiting.approve("ada")
+    with refused("is applied already by staff:ada"):
+        waiting.reject("ada")
+    told = AuditEntry.objects.filter(approval_id=waiting.approval.id).order_by("id")
+    assert list(told.values_list("actor", "act", "result", "reason")) == [
+        ("staff:junior", "approval.approve", "refused", WHY),
+        ("staff:ada", "approval.approve", "done", WHY),
+        ("staff:ada", "approval.reject", "refused", WHY),
+    ]
+    limits = AuditEntry.objects.filter(act="approval_limit.set").order_by("id")
+    assert [each.changes for each in limits] == [
+        {"amount_max_minor": {"after": 50_000}},
+        {"amount_max_minor": {"after": 5_999}},
+    ]
+
+
 def test_who_may_not_approve_is_refused_and_nothing_is_written(
     waiting: Waiting, shop: Shop
 ) -> None:
@@ -230,7 +253,7 @@ def test_who_may_not_approve_is_refused_and_nothing_is_written(
     with refused("no active staff user"):
         waiting.approve("left")
     with refused("Say why"):
-        decisions.approve(waiting.approval.id, username="ada", reason=" ")
+        decisions.approve(waiting.approval.id, author=person("ada", " "))
     assert written() == after
     assert written()[:2] == before[:2]
 
@@ -242,16 +265,18 @@ def test_a_role_of_one_merchant_decides_what_is_about_it_and_loses_that_with_its
     group = Group.objects.get(name="support lead")
     limit = set_limit(
         group,
+        author=TESTS,
         command=ApprovalCommand.REFUND_PAYMENT,
         currency="USD",
         amount_max=None,
         merchant=waiting.shop.merchant,
     )
-    remove_limit(limit)
+    remove_limit(limit, author=TESTS)
     with refused("has no role that decides"):
         waiting.reject()
     set_limit(
         group,
+        author=TESTS,
         command=ApprovalCommand.REFUND_PAYMENT,
         currency="USD",
         amount_max=None,
@@ -267,7 +292,7 @@ def test_a_superuser_who_asked_may_not_approve_either(shop: Shop) -> None:
     caller = replace(shop.caller(), actor="staff:ada")
     shop.refund(intent_id, 6_000, caller=caller)
     with refused("another person decides"):
-        decisions.approve(Approval.objects.get().id, username="ada", reason=WHY)
+        decisions.approve(Approval.objects.get().id, author=person("ada"))
     assert Approval.objects.get().status == "requested"
 
 

@@ -130,7 +130,7 @@ def test_what_waits_for_approval_is_open_and_who_decided_is_told(settling: Settl
     story = explained(waiting.intent_id)
     assert [each for each in story.open if name in each] == []
     [told] = [each.text for each in story.timeline if each.source == "staff"]
-    assert told.startswith(f"staff:ada rejected {name} refund_payment 60.00 USD, asked for by test")
+    assert told.startswith(f"staff:ada approval.reject {name} refund_payment 60.00 USD of re_")
 
 
 def test_tampering_is_a_difference(settling: Settling, owner_cursor: Any) -> None:
