@@ -16,8 +16,6 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, Q
 
 from payments.models import (
-    Approval,
-    ApprovalStatus,
     AuditEntry,
     Case,
     Dispute,
@@ -37,10 +35,8 @@ _NO_REASON: Final = "no reason given"
 
 
 def staff_acts_of(intent: PaymentIntent, lines: list[SettlementLine]) -> list[TimelineEntry]:
-    """What the audit trail has of the payment, what people approved, reports with a line of it, and
-    the console's log.
-    """
-    return [*_acts(intent), *_decisions(intent), *_imports(lines), *_logged(intent)]
+    """What the audit trail has of the payment, reports with a line of it, and the console's log."""
+    return [*_acts(intent), *_imports(lines), *_logged(intent)]
 
 
 def _acts(intent: PaymentIntent) -> Iterator[TimelineEntry]:
@@ -48,19 +44,6 @@ def _acts(intent: PaymentIntent) -> Iterator[TimelineEntry]:
         refused = f", refused: {entry.refusal}" if entry.refusal else ""
         text = f"{entry.actor} {entry.act} {entry.subject}{refused}: {entry.reason or _NO_REASON}"
         yield TimelineEntry(at=entry.created_at, source="staff", text=text)
-
-
-def _decisions(intent: PaymentIntent) -> Iterator[TimelineEntry]:
-    """What a second person approved or rejected."""
-    rows = Approval.objects.filter(intent_id=intent.pk, decided_at__isnull=False).order_by("id")
-    for row in rows[:ROWS_MOST]:
-        assert row.decided_at is not None, "so they were chosen"
-        did = "rejected" if row.status == ApprovalStatus.REJECTED else "approved"
-        text = (
-            f"{row.approver} {did} {row.public_id} {row.command} {row.amount}, asked for by "
-            f"{row.requester}: {row.decision_reason}"
-        )
-        yield TimelineEntry(at=row.decided_at, source="staff", text=text)
 
 
 def _imports(lines: list[SettlementLine]) -> Iterator[TimelineEntry]:
