@@ -80,6 +80,9 @@ BANK: Final = ChartLine(1200, "bank", _BANK, _D, _REAL)
 """What our bank holds, as its statements say."""
 DISPUTE_RECEIVABLE: Final = ChartLine(1300, "dispute_receivable", _PSP, _D, _REAL, open_item=True)
 """Withdrawn by the PSP for a chargeback that is not decided yet."""
+FX_POSITION: Final = ChartLine(1900, "fx_position", _PSP, _D, _REAL)
+"""What the PSP converted for us: in credit in the currency that we got, in debit in the one that
+was paid."""
 PSP_SUSPENSE: Final = ChartLine(1990, "psp_suspense", _PSP, _D, _REAL)
 """Changes of our balance with the PSP that are not explained yet, each with a case; of a bank
 account, those of 1200."""
@@ -121,6 +124,7 @@ CHART: Final[dict[int, ChartLine]] = {
         *(PSP_RECEIVABLE, PSP_BALANCE, PAYOUT_IN_TRANSIT, PSP_RESERVE, DISPUTE_RECEIVABLE),
         *(PSP_SUSPENSE, MERCHANT_PAYABLE, REFUND_IN_FLIGHT, DISPUTE_HELD, PLATFORM_FEE_INCOME),
         *(PSP_MARKUP, INTERCHANGE, SCHEME_FEE, DISPUTE_FEE, CHARGEBACK_LOSS, ACCOUNT_FEE, BANK),
+        FX_POSITION,
         *(AUTH_HELD, AUTH_CONTRA, DISPUTE_EXPOSURE, DISPUTE_EXPOSURE_CONTRA),
     )
 }

@@ -14,6 +14,12 @@ A charge of 100.00 with a fee of 1.65, which the PSP states by component:
 
 A fee that the PSP states as one amount is its commission, on 5100.
 
+A charge of 100.00 USD that the PSP settles as 92.00 EUR, with a fee of 1.50 EUR. Each currency sums
+to zero; the merchant is still owed dollars:
+
+      1100 USD        1900 USD      1110 EUR       1900 EUR      5100 EUR
+       | 100.00      100.00 |      92.00 | 1.50      | 92.00     1.50 |
+
 Of no payment are a payout (here of 90.00), a reserve (5.00) and a fee of the account (1.00):
 
       1110 psp_balance     1120 payout_in_transit    1130 psp_reserve    5600 account_fee
@@ -59,6 +65,36 @@ refund_settlement_reversed: Final = Rule(
     credit=chart.REFUND_IN_FLIGHT,
 )
 """The PSP has added a settled refund to our balance again: it failed."""
+charge_converted: Final = Rule(
+    "charge_converted", EntryType.SETTLEMENT, debit=chart.FX_POSITION, credit=chart.PSP_RECEIVABLE
+)
+"""The PSP has converted a capture: in the currency of the payment it is no longer owed to us."""
+charge_conversion_reversed: Final = Rule(
+    "charge_conversion_reversed",
+    EntryType.SETTLEMENT,
+    debit=chart.PSP_RECEIVABLE,
+    credit=chart.FX_POSITION,
+)
+"""A capture that was converted has been reversed."""
+refund_converted: Final = Rule(
+    "refund_converted", EntryType.SETTLEMENT, debit=chart.REFUND_IN_FLIGHT, credit=chart.FX_POSITION
+)
+"""The PSP has paid a refund out of another currency."""
+refund_conversion_reversed: Final = Rule(
+    "refund_conversion_reversed",
+    EntryType.SETTLEMENT,
+    debit=chart.FX_POSITION,
+    credit=chart.REFUND_IN_FLIGHT,
+)
+"""A refund out of another currency has failed."""
+conversion_received: Final = Rule(
+    "conversion_received", EntryType.SETTLEMENT, debit=chart.PSP_BALANCE, credit=chart.FX_POSITION
+)
+"""The PSP has added to our balance what it converted."""
+conversion_paid: Final = Rule(
+    "conversion_paid", EntryType.SETTLEMENT, debit=chart.FX_POSITION, credit=chart.PSP_BALANCE
+)
+"""The PSP has taken from our balance what it converted."""
 psp_markup: Final = Rule(
     "psp_markup", EntryType.FEE, debit=chart.PSP_MARKUP, credit=chart.PSP_BALANCE
 )

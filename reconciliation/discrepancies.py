@@ -37,6 +37,10 @@ class Discrepancy(TextChoices):
     PSP_UNANSWERED = "PSP_UNANSWERED", "The PSP could not be asked about the line."
     ATTEMPT_FAILED = "ATTEMPT_FAILED", "Our software failed at the line."
 
+    FX_VARIANCE = (
+        "FX_VARIANCE",
+        "What the PSP settled is not the amount at the rate that it states; it is booked.",
+    )
     FEE_VARIANCE = "FEE_VARIANCE", "The fee of a charge is not the agreed one; it is booked."
 
     MISSING_AT_PSP = (
@@ -73,7 +77,7 @@ OF_LINES: Final = frozenset(
     }
 )
 """What a line of a settlement report can be, while it is not matched."""
-OF_MATCHED_LINES: Final = frozenset({D.FEE_VARIANCE})
+OF_MATCHED_LINES: Final = frozenset({D.FEE_VARIANCE, D.FX_VARIANCE})
 """What may differ on a line that is matched: it is booked as it says."""
 OF_BANK_LINES: Final = frozenset(
     {D.BANK_UNIDENTIFIED, D.BANK_AMOUNT_MISMATCH, D.AMBIGUOUS, D.ATTEMPT_FAILED}
@@ -88,7 +92,9 @@ ADVICE: Final[dict[Discrepancy, str]] = {
         "account of its own; if it is ours, have the PSP's look-up show it, " + _REQUEUE
     ),
     D.AMOUNT_MISMATCH: "Compare the amount in the PSP's dashboard; have the PSP correct it.",
-    D.CURRENCY_MISMATCH: "Find out whether the PSP converted it; settle it in its own currency.",
+    D.CURRENCY_MISMATCH: (
+        "Find out whether the PSP converted it: then its report should say from which amount."
+    ),
     D.TYPE_MISMATCH: "A new type of the PSP may be mapped to a wrong kind: correct the adapter.",
     D.STATUS_MISMATCH: (
         "Compare both sides in the PSP's dashboard. Once its look-up says what its report says, "
@@ -106,6 +112,7 @@ ADVICE: Final[dict[Discrepancy, str]] = {
         "Compare it with the contract: have the PSP return the difference, or correct the costs of "
         "the account (psp_accounts change --costs)."
     ),
+    D.FX_VARIANCE: "Ask the PSP at which rate it converted; have it correct the amount.",
     D.MISSING_AT_PSP: (
         "Look the operation up in the PSP's dashboard: was it settled, and in which report? If "
         "that report is here, ask the PSP why it is not in it. The case closes when the line comes."

@@ -23,6 +23,8 @@ from psp_adapters.adyen.mapping import AMOUNTS
 from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
+    OPERATION_LINES,
+    Conversion,
     FeeParts,
     LineKind,
     ReportLine,
@@ -150,7 +152,7 @@ def _require_columns(columns: list[str]) -> None:
 def _line(row: Row) -> ReportLine:
     kind = _KINDS.get(row["Type"], LineKind.UNKNOWN)
     parts = _fee_parts_of(row)
-    gross = _gross_of(row, parts.total)
+    gross, paid = _grosses_of(row, parts.total)
     reference = row["Modification Merchant Reference"] or row["Merchant Reference"]
     psp_id, payment_id = _operation_id_of(row, kind), row["Psp Reference"]
     if kind is not LineKind.UNKNOWN and kind not in ACCOUNT_LINES:
@@ -173,6 +175,9 @@ def _line(row: Row) -> ReportLine:
         stated_fee_parts=parts,
         occurred_at=_moment_of(row["Creation Date"], row["TimeZone"]),
         psp_payout_id=_batch_of(row),
+        conversion=Conversion(paid=paid, rate=row.get("Exchange Rate", ""))
+        if kind in OPERATION_LINES and paid.currency != gross.currency
+        else None,
     )
 
 
@@ -211,15 +216,15 @@ def _fee_parts_of(row: Row) -> FeeParts:
     return FeeParts(markup=commission + markup, interchange=interchange, scheme_fee=scheme_fee)
 
 
-def _gross_of(row: Row, fee: Money) -> Money:
-    """What it changed before fees, in the currency of our balance.
+def _grosses_of(row: Row, fee: Money) -> tuple[Money, Money]:
+    """What it changed before fees, in the currency of our balance, and in that of the payment.
 
-    Of an amount that Adyen converted, that is the converted one: net and fees together.
+    Of an amount that Adyen converted, the first is net and fees together.
     """
     currency = row["Net Currency"]
     net = _one_of(row, credit="Net Credit (NC)", debit="Net Debit (NC)", currency=currency)
     if not row["Gross Currency"] or not (row["Gross Credit (GC)"] or row["Gross Debit (GC)"]):
-        return net + fee
+        return net + fee, net + fee
     gross = _one_of(
         row,
         credit="Gross Credit (GC)",
@@ -227,10 +232,10 @@ def _gross_of(row: Row, fee: Money) -> Money:
         currency=row["Gross Currency"],
     )
     if gross.currency != currency:
-        return net + fee
+        return net + fee, gross
     if gross - fee != net:
         raise ValueError("gross, fees and net do not agree")
-    return gross
+    return gross, gross
 
 
 def _one_of(row: Row, *, credit: str, debit: str, currency: str) -> Money:

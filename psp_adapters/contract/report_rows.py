@@ -17,6 +17,8 @@ from ledger.money import Money
 from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
+    OPERATION_LINES,
+    Conversion,
     LineKind,
     ReportLine,
     ReportUnreadable,
@@ -96,6 +98,7 @@ def checked_line(
     occurred_at: datetime,
     kinds: Mapping[str, LineKind] = KINDS,
     psp_payout_id: str = "",
+    conversion: Conversion | None = None,
 ) -> ReportLine:
     """A line of a report, its kind by `psp_type`; `money` is gross, fee and net.
 
@@ -126,6 +129,7 @@ def checked_line(
         fee=fee,
         occurred_at=occurred_at,
         psp_payout_id=identifier(psp_payout_id) if psp_payout_id else "",
+        conversion=conversion if kind in OPERATION_LINES else None,
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from ledger.money import Money
+
+_RATE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,16})?")
 
 
 class LineKind(StrEnum):
@@ -80,6 +84,21 @@ class FeeParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What a line was before the PSP converted it into the currency of our balance."""
+
+    paid: Money
+    """Before fees, in the currency of the payment; with the sign of the gross."""
+    rate: str
+    """As the PSP states it, a decimal number: so many of our balance's currency for one. Empty if
+    it states none."""
+
+    def __post_init__(self) -> None:
+        if self.rate and not _RATE.fullmatch(self.rate):
+            raise ValueError("not a rate of exchange")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportLine:
     """One line: a change of our balance at the PSP, and what caused it."""
 
@@ -104,6 +123,13 @@ class ReportLine:
     psp_payout_id: str = ""
     """The PSP's id of the payout, or the batch of one, that the line is in; the payout's own line
     has it too. Empty if the PSP does not say."""
+    conversion: Conversion | None = None
+    """Of a charge or refund whose payment is in another currency than `gross`."""
+
+    @property
+    def paid(self) -> Money:
+        """The gross in the currency of the payment."""
+        return self.gross if self.conversion is None else self.conversion.paid
 
     @property
     def fee_parts(self) -> FeeParts:

@@ -24,7 +24,12 @@ from psp_adapters.contract import report_rows
 from psp_adapters.contract.answers import Contradiction, text
 from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.report_rows import checked_line
-from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportListing
+from psp_adapters.contract.settlement_reports import (
+    Conversion,
+    LineKind,
+    ReportLine,
+    ReportListing,
+)
 from psp_adapters.mollie.mapping import AMOUNTS, Json, moment_of, money_of, reference_of
 from psp_adapters.mollie.vocabulary import PAID_OUT
 
@@ -45,6 +50,9 @@ _KEYS: Final = (
 )
 _ADDED_KEYS: Final = ("settlement",)
 """Behind them, in reports that were written since these are read."""
+_CONVERTED_KEYS: Final = ("paid", "paid_currency")
+"""Behind these, of what was paid in another currency."""
+_FORMS: Final = (_KEYS, _KEYS + _ADDED_KEYS, _KEYS + _ADDED_KEYS + _CONVERTED_KEYS)
 _NAME: Final = re.compile(r"stl_[A-Za-z0-9]{1,96}")
 
 
@@ -101,12 +109,22 @@ def report_of(settlement: Json, lists: Mapping[str, Sequence[Json]], *, name: st
         rows.append(_costs_row(settlement, costs))
     if paid:
         rows.append(_payout_row(settlement, paid))
-    return report_rows.render([{**row, "settlement": name} for row in rows])
+    return report_rows.render([_in_order(row, name) for row in rows])
+
+
+def _in_order(row: Json, name: str) -> Json:
+    converted: Json = {key: row[key] for key in _CONVERTED_KEYS if key in row}
+    return {**{key: row[key] for key in _KEYS}, "settlement": name, **converted}
 
 
 def _row_of(view: Json, kind: LineKind) -> Json:
     # A payment by PayPal is settled at PayPal: then it says so by an amount of nothing.
     gross = money_of(view["settlementAmount"])
+    paid = money_of(view["amount"])
+    converted: Json = {}
+    if paid.currency != gross.currency and gross:
+        paid_minor = abs(paid.minor) if gross.minor > 0 else -abs(paid.minor)
+        converted = {"paid": paid_minor, "paid_currency": paid.currency}
     return {
         "id": text(view["id"]),
         "category": kind.value,
@@ -117,6 +135,7 @@ def _row_of(view: Json, kind: LineKind) -> Json:
         "fee": 0,
         "net": gross.minor,
         "created": int(moment_of(view["createdAt"]).timestamp()),
+        **converted,
     }
 
 
@@ -167,7 +186,7 @@ def read(file: ReportFile) -> Iterator[ReportLine]:
 
 def line_of(row: Json) -> ReportLine:
     """A row as a line; raises one of UNREADABLE."""
-    if tuple(row) not in (_KEYS, _KEYS + _ADDED_KEYS):
+    if tuple(row) not in _FORMS:
         raise ValueError("neither a line nor a control row")
     currency = row["currency"]
     gross, fee, net = (Money(row[name], currency) for name in ("gross", "fee", "net"))
@@ -183,4 +202,7 @@ def line_of(row: Json) -> ReportLine:
         occurred_at=datetime.fromtimestamp(row["created"], tz=UTC),
         kinds=_KINDS,
         psp_payout_id=row.get("settlement", ""),
+        conversion=Conversion(paid=Money(row["paid"], row["paid_currency"]), rate="")
+        if "paid" in row
+        else None,
     )

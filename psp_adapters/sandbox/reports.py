@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ledger.exceptions import LedgerError
 from ledger.money import CURRENCY_EXPONENTS
 from psp_adapters.contract.report_files import ReportFile
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
+    Conversion,
     FeeParts,
     LineKind,
     ReportLine,
@@ -170,7 +172,17 @@ def _line(row: Row, number: int) -> ReportLine:
         psp_payout_id=_identifier(row, "payout_id", number, required=False)
         if "payout_id" in row
         else "",
+        conversion=_conversion(row, number) if row.get("paid_currency") else None,
     )
+
+
+def _conversion(row: Row, number: int) -> Conversion:
+    try:
+        paid_minor = _integer(row, "paid_minor", number, _AMOUNT)
+        paid = AMOUNTS.from_psp(paid_minor, row["paid_currency"])
+        return Conversion(paid=paid, rate=row["exchange_rate"])
+    except (KeyError, ValueError, LedgerError):
+        raise _unreadable(number, "not an amount that was converted") from None
 
 
 def _fee_parts(row: Row, number: int) -> FeeParts | None:

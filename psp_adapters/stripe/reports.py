@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 from ledger.money import CURRENCY_EXPONENTS, Money
@@ -26,6 +27,7 @@ from psp_adapters.contract.report_rows import (
     unreadable,
 )
 from psp_adapters.contract.settlement_reports import (
+    Conversion,
     LineKind,
     ReportLine,
     ReportListing,
@@ -59,6 +61,13 @@ _LINE_KEYS: Final = (
 )
 _ADDED_KEYS: Final = ("payout",)
 """Behind them, in reports that were written since these are read."""
+_CONVERTED_KEYS: Final = ("paid", "paid_currency", "rate")
+"""Behind these, of what Stripe converted."""
+_FORMS: Final = (
+    _LINE_KEYS,
+    _LINE_KEYS + _ADDED_KEYS,
+    _LINE_KEYS + _ADDED_KEYS + _CONVERTED_KEYS,
+)
 _NAME: Final = re.compile(r"po_[A-Za-z0-9]{1,96}")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}Z?")
 
@@ -135,6 +144,24 @@ def _row_of(view: Json, payout: str) -> Json:
         "net": view["net"],
         "created": view["created"],
         "payout": payout,
+        **_converted(view, source),
+    }
+
+
+def _converted(view: Json, source: Json) -> Json:
+    """What the customer paid or got, if Stripe converted it; with the sign of the gross."""
+    currency = source.get("currency", view["currency"])
+    if currency == view["currency"] or not view["amount"]:
+        return {}
+    # A charge is told with all that was authorized, and what was not captured is reversed.
+    amount = abs(source["amount"])
+    if view["reporting_category"] == "partial_capture_reversal":
+        amount -= source["amount_captured"]
+    rate = view.get("exchange_rate")
+    return {
+        "paid": amount if view["amount"] > 0 else -amount,
+        "paid_currency": currency,
+        "rate": "" if rate is None else format(Decimal(str(rate)), "f"),
     }
 
 
@@ -147,7 +174,7 @@ def read(file: ReportFile) -> Iterator[ReportLine]:
 
 
 def _line(row: Json) -> ReportLine:
-    if tuple(row) not in (_LINE_KEYS, _LINE_KEYS + _ADDED_KEYS):
+    if tuple(row) not in _FORMS:
         raise ValueError("neither a line nor a control row")
     currency = row["currency"]
     if currency.upper() not in CURRENCY_EXPONENTS or not currency.islower():
@@ -163,7 +190,14 @@ def _line(row: Json) -> ReportLine:
         occurred_at=moment_of(row["created"]),
         kinds=_KINDS,
         psp_payout_id=row.get("payout", ""),
+        conversion=_conversion_of(row),
     )
+
+
+def _conversion_of(row: Json) -> Conversion | None:
+    if "paid" not in row:
+        return None
+    return Conversion(paid=money_of(row["paid"], row["paid_currency"]), rate=row["rate"])
 
 
 def _subject_of(category: str, source: str, intent: str) -> str:
@@ -219,4 +253,13 @@ def _csv_line(row: dict[str, str]) -> ReportLine:
         occurred_at=datetime.fromisoformat(row["created"].removesuffix("Z")).replace(tzinfo=UTC),
         kinds=_KINDS,
         psp_payout_id=row.get("automatic_payout_id", ""),
+        conversion=_conversion_in_csv(row, gross),
     )
+
+
+def _conversion_in_csv(row: dict[str, str], gross: Money) -> Conversion | None:
+    """What the customer paid or got, if it was in another currency; the file states no rate."""
+    amount, currency = (row.get(f"customer_facing_{name}", "") for name in ("amount", "currency"))
+    if not amount or currency.upper() in ("", gross.currency):
+        return None
+    return Conversion(paid=AMOUNTS.from_major(amount, currency.upper()), rate="")

@@ -32,6 +32,7 @@ NOT_STORED = {
     "DisputeRequest",
     "ReportListing",
     "ReportLine",
+    "Conversion",
     "WebhookRequest",
     "HostedFields",
     ("PaymentToken", "token"),

@@ -82,7 +82,8 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("report_of_line", "number"),
                     ("kind", "psp_type"),
                     ("shown_gross", "shown_fee"),
-                    "shown_net",
+                    ("shown_net", "shown_paid"),
+                    ("psp_payout_id", "exchange_rate"),
                     ("psp_id", "psp_payment_id"),
                     ("reference", "psp_account"),
                     ("occurred_at", "stored_at"),
@@ -132,6 +133,10 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="net")
     def shown_net(self, line: SettlementLine) -> SafeString:
         return display.in_one_line(str(line.net))
+
+    @shown(description="converted from")
+    def shown_paid(self, line: SettlementLine) -> SafeString | str:
+        return display.in_one_line(str(line.paid)) if line.conversion else display.NOTHING
 
     @shown(description="status", label=_STATUS_LABELS)
     def shown_status(self, line: SettlementLine) -> str:

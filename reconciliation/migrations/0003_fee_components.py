@@ -25,8 +25,13 @@ class Migration(migrations.Migration):
             for model in ("settlementline", "stagedline")
             for name in _COLUMNS
         ),
-        migrations.RunSQL("UPDATE reconciliation_staged_line SET markup_minor = fee_minor"),
-        migrations.RunSQL("UPDATE reconciliation_settlement_line SET markup_minor = fee_minor"),
+        # Not by UPDATE: the guards may be those of a later version already, with its columns.
+        *(
+            migrations.RunSQL(
+                f"ALTER TABLE {table} ALTER COLUMN markup_minor TYPE bigint USING fee_minor"
+            )
+            for table in ("reconciliation_staged_line", "reconciliation_settlement_line")
+        ),
         migrations.AddConstraint(
             "settlementline",
             models.CheckConstraint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
+from django.db.models.functions import Coalesce
 from django_fsm import transition
 
 from ledger.money import Money
@@ -15,6 +16,7 @@ from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     DISPUTE_LINES,
     PAYOUT_LINES,
+    Conversion,
     FeeParts,
     LineKind,
     ReportLine,
@@ -35,7 +37,8 @@ class SettlementLine(MachineModel):
         *("report_id", "psp_account_id", "number", "identity", "occurrence", "content_sha256"),
         *("psp_type", "psp_id", "psp_payment_id", "reference", "currency", "gross_minor"),
         *("fee_minor", "markup_minor", "interchange_minor", "scheme_fee_minor", "occurred_at"),
-        *("psp_payout_id", "stored_at"),
+        *("psp_payout_id", "converted_from_minor", "converted_from_currency", "exchange_rate"),
+        "stored_at",
     )
 
     report = models.ForeignKey(
@@ -70,6 +73,22 @@ class SettlementLine(MachineModel):
     occurred_at = models.DateTimeField()
     psp_payout_id = models.CharField(max_length=128, blank=True, db_default="")
     """The PSP's id of the payout that the line is in; empty if it does not say."""
+    converted_from_minor = models.BigIntegerField(null=True, blank=True)
+    """Of what the PSP converted: the gross in the currency of the payment."""
+    converted_from_currency = models.CharField(max_length=3, null=True, blank=True)
+    exchange_rate = models.CharField(max_length=32, blank=True, db_default="")
+    """As the PSP states it; empty if it does not."""
+    paid_minor = models.GeneratedField(
+        expression=Coalesce("converted_from_minor", "gross_minor"),
+        output_field=models.BigIntegerField(),
+        db_persist=True,
+    )
+    """The gross in the currency of the payment, which is that of its operation."""
+    paid_currency = models.GeneratedField(
+        expression=Coalesce("converted_from_currency", "currency"),
+        output_field=models.CharField(max_length=3),
+        db_persist=True,
+    )
 
     status = StatusField(max_length=16, default=S.OPEN)
     attempts = models.PositiveIntegerField(default=0)
@@ -137,6 +156,15 @@ class SettlementLine(MachineModel):
                 ),
                 name="line_fee_is_its_parts",
             ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    converted_from_minor__isnull=True, converted_from_currency__isnull=True
+                )
+                | models.Q(converted_from_minor__isnull=False)
+                & models.Q(converted_from_currency__isnull=False)
+                & ~models.Q(converted_from_currency=models.F("currency")),
+                name="line_is_converted_from_another_currency",
+            ),
         ]
         indexes = [
             models.Index(
@@ -196,6 +224,18 @@ class SettlementLine(MachineModel):
         )
 
     @property
+    def paid(self) -> Money:
+        """The gross in the currency of the payment."""
+        return self.gross if self.conversion is None else self.conversion.paid
+
+    @property
+    def conversion(self) -> Conversion | None:
+        if self.converted_from_minor is None or self.converted_from_currency is None:
+            return None
+        paid = Money(self.converted_from_minor, self.converted_from_currency)
+        return Conversion(paid=paid, rate=self.exchange_rate)
+
+    @property
     def net(self) -> Money:
         """By how much what the PSP holds for us changed."""
         return self.gross - self.fee
@@ -215,6 +255,7 @@ class SettlementLine(MachineModel):
             stated_fee_parts=self.fee_parts,
             occurred_at=self.occurred_at,
             psp_payout_id=self.psp_payout_id,
+            conversion=self.conversion,
         )
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.MATCHED), target=S.MATCHED)
@@ -285,7 +326,7 @@ class SettlementShare(models.Model):
     )
     operation = models.ForeignKey(Operation, on_delete=models.PROTECT, db_constraint=False)
     amount_minor = models.BigIntegerField()
-    """In the currency of the line; negative if it reverses what was settled."""
+    """In the currency of the payment; negative if it reverses what was settled."""
 
     class Meta:
         db_table = "reconciliation_settlement_share"

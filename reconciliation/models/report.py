@@ -169,6 +169,9 @@ class StagedLine(models.Model):
     scheme_fee_minor = models.BigIntegerField(db_default=0)
     occurred_at = models.DateTimeField()
     psp_payout_id = models.CharField(max_length=128, blank=True, db_default="")
+    converted_from_minor = models.BigIntegerField(null=True, blank=True)
+    converted_from_currency = models.CharField(max_length=3, null=True, blank=True)
+    exchange_rate = models.CharField(max_length=32, blank=True, db_default="")
 
     class Meta:
         db_table = "reconciliation_staged_line"

@@ -6,7 +6,7 @@ from django.db import models
 
 from ledger.money import Money
 from payments.models import PspAccount
-from reconciliation.discrepancies import OF_MATCHED_LINES
+from reconciliation.discrepancies import OF_MATCHED_LINES, Discrepancy
 from reconciliation.models.line import SettlementLine
 from reconciliation.models.report import SettlementReport
 
@@ -60,6 +60,8 @@ class LineVariance(models.Model):
         ]
 
     def __str__(self) -> str:
+        if self.discrepancy == Discrepancy.FX_VARIANCE:
+            return f"{self.discrepancy} {self.stated}, by the stated rate {self.agreed}"
         return f"{self.discrepancy} {self.component or 'fee'} {self.stated}, agreed {self.agreed}"
 
     @property

@@ -36,6 +36,8 @@ _DIFFERENT: Final = """
            SELECT CASE WHEN l.dispute_id IS NULL AND l.status IN ('matched', 'dead')
                        THEN l.gross_minor - l.fee_minor ELSE 0 END AS minor,
                   (l.operation_id IS NOT NULL)::int AS times,
+                  (l.operation_id IS NOT NULL AND l.paid_currency <> l.currency)::int
+                      AS converted,
                   CASE WHEN l.status <> 'matched' THEN 1990
                        WHEN l.kind IN ('charge', 'charge_failure',
                                        'partial_capture_reversal') THEN 1100
@@ -46,10 +48,17 @@ _DIFFERENT: Final = """
      CROSS JOIN LATERAL (
            SELECT coalesce(sum(e.signed) FILTER (WHERE e.code = 1110), 0) AS minor,
                   coalesce(sum(e.signed) FILTER (WHERE e.code = due.code), 0) AS own,
+                  coalesce(sum(e.signed) FILTER (WHERE e.code = 1900
+                                                   AND e.currency = l.currency), 0) AS got,
+                  coalesce(sum(e.signed) FILTER (WHERE e.code = 1900
+                                                   AND e.currency <> l.currency), 0) AS given,
                   coalesce(sum(e.signed) FILTER (WHERE e.code = 5100), 0) AS markup,
                   coalesce(sum(e.signed) FILTER (WHERE e.code = 5110), 0) AS interchange,
                   coalesce(sum(e.signed) FILTER (WHERE e.code = 5120), 0) AS scheme_fee,
-                  count(*) FILTER (WHERE e.currency <> l.currency OR e.dimension <> p.code
+                  count(*) FILTER (WHERE e.currency NOT IN (l.currency, l.paid_currency)
+                                      OR (e.currency <> l.currency
+                                          AND e.code NOT IN (due.code, 1900))
+                                      OR e.dimension <> p.code
                                       OR (e.payment_id IS DISTINCT FROM o.intent_id
                                           AND NOT e.rule = ANY (%s))) AS others
              FROM (SELECT CASE WHEN t.rule IN ('processing_fee', 'processing_fee_returned')
@@ -67,7 +76,9 @@ _DIFFERENT: Final = """
                   OR (l.dispute_id IS NULL AND booked.own <> CASE
                           WHEN l.status <> 'matched' THEN -booked.minor
                           WHEN l.kind = 'fee' THEN -due.minor
-                          ELSE -l.gross_minor END)
+                          ELSE -l.paid_minor END)
+                  OR booked.got <> -due.converted * l.gross_minor
+                  OR booked.given <> due.converted * l.paid_minor
                   OR booked.markup <> due.times * l.markup_minor
                   OR booked.interchange <> due.times * l.interchange_minor
                   OR booked.scheme_fee <> due.times * l.scheme_fee_minor AS is_wrong) AS place

@@ -119,6 +119,8 @@ OURS: Final = _columns(
     "BooksClose.psp_accounts,author,open_points,balances_sha256,head_sha256 "
     "BankAccount.currency,psp_accounts BankStatementFile.format,body_sha256,imported_by "
     "BankStatement.identities,content_sha256 BankLine.identity,currency,status,discrepancy "
+    "StagedLine.converted_from_currency,exchange_rate "
+    "SettlementLine.converted_from_currency,exchange_rate "
     "StagedLine.content_sha256,kind,currency LineVariance.discrepancy,component,currency "
     "PayoutSum.currency"
 )

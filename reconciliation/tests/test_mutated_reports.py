@@ -59,7 +59,7 @@ def whole_report(settling: Settling) -> list[Row]:
     fees = [
         [
             *(f"slm_made_{n}", "fee", "", f"smov_made_{n}", "", "", "USD", "0", "3", "-3"),
-            *(lines[0][10], "3", "0", "0", ""),
+            *(lines[0][10], "3", "0", "0", *[""] * 4),
         ]
         for n in range(LINES - len(lines))
     ]

@@ -63,6 +63,14 @@ def fee_is_not_agreed(settling: Settling, _: Any) -> None:
     assert {line.status for line in settling.lines()} == {LineStatus.MATCHED}
 
 
+def amount_is_not_at_its_rate(settling: Settling, _: Any) -> None:
+    pay(settling, 1)  # The PSP knows no account before.
+    settling.close()
+    settling.shop.psp.settle_in(settling.api_key, "EUR", USD="0.92")
+    report_with("wrong_conversion")(settling)
+    assert {line.status for line in settling.lines()} == {LineStatus.MATCHED}
+
+
 def payout_does_not_add_up(settling: Settling, _: Any) -> None:
     pay(settling, 9_000, 5_000)
     settling.shop.psp.spoil_report(settling.api_key, "missing_line")
@@ -168,6 +176,7 @@ FOUND: Final[dict[D, Play]] = {
     D.MALFORMED_LINE: report_with("wrong_sign"),
     D.PSP_UNANSWERED: psp_does_not_answer,
     D.FEE_VARIANCE: fee_is_not_agreed,
+    D.FX_VARIANCE: amount_is_not_at_its_rate,
     D.BATCH_SUM_MISMATCH: payout_does_not_add_up,
     D.MISSING_AT_PSP: line_is_missing,
     D.LATE_SETTLEMENT: line_comes_late,
@@ -257,7 +266,7 @@ def test_files_that_say_the_same_in_another_way_change_nothing(
 def test_the_list_of_codes_and_of_defects_is_whole() -> None:
     assert set(FOUND) | NOT_OF_A_PSP | {D.PAYOUT_NOT_ON_BANK} == set(D)
     played = {"none", "unknown_id", "missing_line", "absent", *HARMLESS}
-    played |= {"wrong_fee", "wrong_fee_parts"}  # matching/test_operation_lines
+    played |= {"wrong_conversion", "wrong_fee", "wrong_fee_parts"}  # matching/test_operation_lines
     played |= {"foreign_line", "part_line", "payment_line", "merged", "reversal_line"}
     played |= {"wrong_amount", "wrong_currency", "wrong_type"}
     assert played | {"doubled_line", "correction_line", "wrong_sign", "truncated"} == set(DEFECTS)

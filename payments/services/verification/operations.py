@@ -116,7 +116,8 @@ def _of_sources(
         name, source = f"{intent.public_id}: {row.rule} is booked", _source_of(row)
         if row.merchant_id != (None if source == settlement_rules.SOURCE else intent.merchant_id):
             yield f"{name} for another merchant"
-        if row.currency not in currencies:
+        # A PSP may settle in another currency; the line itself is compared with what it booked.
+        if source != settlement_rules.SOURCE and row.currency not in currencies:
             yield f"{name} in {row.currency}, and none of its operations is"
         if source in _SOURCES and row.source_id not in known:
             yield f"{name} for an operation that it does not have"

@@ -127,6 +127,7 @@ _OF_LINES: Final[Mapping[str, Callable[[Line], Sequence[Line]]]] = {
     "wrong_type": lambda line: [
         {**_with_amount(line, -_minor(line, "gross_minor")), "type": "refund"}
     ],
+    "wrong_conversion": lambda line: [_with_amount(line, _minor(line, "gross_minor") - 200)],
     "wrong_fee": lambda line: [_with_fee(line, _minor(line, "fee_minor") + 5)],
     "wrong_fee_parts": lambda line: [
         {**line, "interchange_minor": _minor(line, "interchange_minor") + 1}

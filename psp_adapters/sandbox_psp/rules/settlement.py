@@ -25,6 +25,7 @@ COLUMNS: Final = (
     *("line", "type", "payment_id", "id", "reference", "order_id", "currency"),
     *("gross_minor", "fee_minor", "net_minor", "occurred_at"),
     *("markup_minor", "interchange_minor", "scheme_fee_minor", "payout_id"),
+    *("paid_currency", "paid_minor", "exchange_rate"),
 )
 _TOTAL: Final = "total"
 # Clients choose references and order ids freely; in the file they must not break a line.
@@ -287,9 +288,18 @@ def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
     """Currency, gross, fee and the whole row of each line: payments first, then the account."""
     for effect in report.effects:
         type_, gross_sign, fee_sign = LINE_TYPES[effect.kind]
-        gross_minor = gross_sign * effect.amount_minor
+        payment, settled = effect.payment, effect.conversion
+        currency, paid_minor = payment.currency, gross_sign * effect.amount_minor
         fee_minor = fee_sign * effect.amount_minor + effect.fee_minor
-        payment = effect.payment
+        interchange_minor, scheme_fee_minor = effect.interchange_minor, effect.scheme_fee_minor
+        gross_minor, converted_from = paid_minor, ("", "", "")
+        if settled is not None:
+            converted_from = (currency, str(paid_minor), settled.rate)
+            currency = settled.currency
+            gross_minor, fee_minor, interchange_minor, scheme_fee_minor = (
+                settled.converted(minor)
+                for minor in (paid_minor, fee_minor, interchange_minor, scheme_fee_minor)
+            )
         row = (
             f"sln_{effect.seq}",
             type_,
@@ -297,24 +307,24 @@ def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
             effect.id,
             _one_line(effect.reference),
             _one_line(payment.order_id),
-            payment.currency,
+            currency,
             gross_minor,
             fee_minor,
             gross_minor - fee_minor,
             iso(effect.at_ms),
-            fee_minor - effect.interchange_minor - effect.scheme_fee_minor,
-            effect.interchange_minor,
-            effect.scheme_fee_minor,
-            report.payouts.get(payment.currency, ""),
+            fee_minor - interchange_minor - scheme_fee_minor,
+            interchange_minor,
+            scheme_fee_minor,
+            report.payouts.get(currency, ""),
+            *converted_from,
         )
-        yield payment.currency, gross_minor, fee_minor, row
+        yield currency, gross_minor, fee_minor, row
     for movement in report.movements:
         amounts = (movement.gross_minor, movement.fee_minor, movement.net_minor)
         names = (f"slm_{movement.seq}", movement.type, "", movement.id, "", "", movement.currency)
-        parts = (movement.fee_minor, 0, 0)
         payout_id = report.payouts.get(movement.currency, "")
-        row = (*names, *amounts, iso(movement.at_ms), *parts, payout_id)
-        yield movement.currency, movement.gross_minor, movement.fee_minor, row
+        more = (iso(movement.at_ms), movement.fee_minor, 0, 0, payout_id, "", "", "")
+        yield movement.currency, movement.gross_minor, movement.fee_minor, (*names, *amounts, *more)
 
 
 def _one_line(text: str) -> str:

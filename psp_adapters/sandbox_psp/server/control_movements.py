@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from psp_adapters.sandbox_psp.state.movements import Movement
 
 TYPES: Final = ("fee", "risk_reserved_funds", "payout", "payout_reversal", "other_adjustment")
 _KEYS: Final = frozenset({"api_key", "type", "currency", "gross_minor", "fee_minor"})
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_RATE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,10})?")
 _AMOUNT_MOST: Final = 10**12
 
 
@@ -89,11 +92,27 @@ def write_bank_statements(simulator: Simulator, body: dict[str, Any]) -> list[di
     )
 
 
+def set_settlement_currency(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+    """Settle captures and refunds of these currencies in another one from now on."""
+    if set(body) != {"api_key", "currency", "rates"} or not isinstance(body["rates"], dict):
+        raise invalid("a settlement currency has api_key, currency and rates")
+    currency, rates = body["currency"], body["rates"]
+    if not all(_CURRENCY.fullmatch(str(each)) for each in (currency, *rates)) or currency in rates:
+        raise invalid("currencies are codes of three capital letters, each converted into another")
+    if not all(isinstance(each, str) and _RATE.fullmatch(each) for each in rates.values()):
+        raise invalid("a rate is a text such as 0.92")
+    account_id = _known_account(simulator, body["api_key"])
+    record = {"account": account_id, "currency": currency, "rates": rates}
+    simulator.truth.record({"t": "settlement_currency", **record})
+    return {"currency": currency, "rates": rates}
+
+
 OF_ACCOUNTS: Final[Mapping[str, Callable[[Simulator, dict[str, Any]], Any]]] = {
     "movements": move_money,
     "payouts": pay_out,
     "bank_statements": write_bank_statements,
     "report_defects": add_report_defect,
+    "settlement_currency": set_settlement_currency,
 }
 """What is posted, by its address below /control."""
 

@@ -24,6 +24,8 @@ LINE_TYPES: Final = {
 }
 
 
+CONVERTED: Final = frozenset({"capture", "capture_failed", "refund", "refund_failed"})
+"""Effects that are settled in the account's currency; disputes stay in that of the payment."""
 NO_DEFECT: Final = "none"
 """Takes away those that were ordered before."""
 

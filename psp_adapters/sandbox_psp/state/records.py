@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -131,6 +132,20 @@ class Effect:
     interchange_minor: int = 0
     scheme_fee_minor: int = 0
     """Of that fee, what we pass on; the rest is our own price."""
+    conversion: SettledIn | None = None
+    """Of a capture or refund that we settle in another currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettledIn:
+    """The currency in which we settle, and what we give of it for one of the payment's."""
+
+    currency: str
+    rate: str
+
+    def converted(self, minor: int) -> int:
+        """An amount, rounded half up; both currencies have as many decimals."""
+        return int((minor * Decimal(self.rate)).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +229,8 @@ class Account:
     agreements: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By the network's id of an agreement: the token, and the use that it allows."""
     field_tokens: dict[str, FieldToken] = field(default_factory=dict)
+    settled_in: dict[str, SettledIn] = field(default_factory=dict)
+    """By the currency of a payment, if it is settled in another one."""
     field_origins: set[str] = field(default_factory=set)
     """Of the pages that may show this account's card fields."""
 

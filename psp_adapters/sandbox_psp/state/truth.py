@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
-from psp_adapters.sandbox_psp.state.batches import Batches
+from psp_adapters.sandbox_psp.state.batches import CONVERTED, Batches
 from psp_adapters.sandbox_psp.state.disputes import apply_change, apply_effect, notice_of
 from psp_adapters.sandbox_psp.state.movements import Movement, movement_of
 from psp_adapters.sandbox_psp.state.notices import (
@@ -28,6 +28,7 @@ from psp_adapters.sandbox_psp.state.records import (
     Operation,
     Payment,
     ProcessingFee,
+    SettledIn,
     Setup,
     StoredAnswer,
 )
@@ -132,6 +133,11 @@ class Truth:
                 self._apply_field_token(record)
             case "processing_fee":
                 self.processing_fee = ProcessingFee(**record["fee"])
+            case "settlement_currency":
+                self.account(record["account"]).settled_in = {
+                    currency: SettledIn(record["currency"], rate)
+                    for currency, rate in record["rates"].items()
+                }
             case "clock":
                 self.clock_offset_ms = record["offset"]
             case "endpoint":
@@ -337,6 +343,9 @@ class Truth:
                 record.get("fee", 0),
                 record.get("interchange", 0),
                 record.get("scheme_fee", 0),
+                payment.account.settled_in.get(payment.currency)
+                if record["kind"] in CONVERTED
+                else None,
             )
         )
 

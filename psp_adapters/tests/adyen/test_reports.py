@@ -15,14 +15,22 @@ from ledger.money import Money
 from psp_adapters.adyen import reports
 from psp_adapters.adyen.adapter import AdyenAdapter
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
+from psp_adapters.contract.settlement_reports import (
+    Conversion,
+    LineKind,
+    ReportLine,
+    ReportUnreadable,
+)
 from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.support.adyen_documents import document_path
 from psp_adapters.tests.support.adyen_face import API_KEY, AdyenFace
 from psp_adapters.tests.support.report_bytes import fetched, file_of, lines_in
 
 ACCOUNT = "FaceMerchantECOM"
-HEADER = (*reports.COLUMNS, *reports.FEES, "Batch Number", "A column of tomorrow")
+HEADER = (
+    *(*reports.COLUMNS, *reports.FEES, "Batch Number", "Exchange Rate"),
+    "A column of tomorrow",
+)
 SALE = {
     "Merchant Account": ACCOUNT,
     "Psp Reference": "PAYMENT000000001",
@@ -119,8 +127,13 @@ def test_fees_and_the_payout_of_a_batch_are_lines_without_a_payment() -> None:
 
 
 def test_a_converted_amount_is_told_in_the_currency_of_our_balance() -> None:
-    [line] = read({**SALE, "Gross Currency": "USD", "Gross Credit (GC)": "11.00"})
+    paid = {"Gross Currency": "USD", "Gross Credit (GC)": "11.00", "Exchange Rate": "0.909"}
+    [line] = read({**SALE, **paid})
     assert (line.gross, line.net) == (Money(1000, "EUR"), Money(970, "EUR"))
+    assert line.conversion == Conversion(paid=Money(1100, "USD"), rate="0.909")
+    [disputed] = read({**SALE, **paid, "Type": "ChargebackReversed"})
+    assert disputed.conversion is None
+    assert "not a rate" in refused(report({**SALE, **paid, "Exchange Rate": "much"}))
 
 
 def test_yen_have_no_decimals() -> None:

@@ -11,7 +11,7 @@ from ledger.money import Money
 from psp_adapters.contract import report_rows
 from psp_adapters.contract.answers import Contradiction
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.settlement_reports import LineKind
+from psp_adapters.contract.settlement_reports import Conversion, LineKind
 from psp_adapters.mollie import reports
 from psp_adapters.mollie.adapter import MollieAdapter
 from psp_adapters.tests.suites.report_suite import ReportReadingContract
@@ -116,6 +116,19 @@ def test_a_settlement_is_one_report_with_its_costs_as_one_line(adapter: MollieAd
     assert payout.net == Money(-199, "EUR")
     assert sum(line.net.minor for line in lines) == 0
     assert reports.report_of(SETTLEMENT, LISTS, name="stl_1") == body
+
+
+def test_a_payment_in_another_currency_is_told_with_what_was_paid(adapter: MollieAdapter) -> None:
+    dollars = {"currency": "USD", "value": "11.00"}
+    payment = open_view(status="paid", amount=dollars, settlementAmount=eur("10.00"))
+    refund = refund_view(amount={**dollars, "value": "4.40"}, settlementAmount=eur("-4.00"))
+    lists = LISTS | {"payments": [payment], "refunds": [refund]}
+    lines = lines_in(adapter, reports.report_of(SETTLEMENT, lists, name="stl_1"))
+    converted = {line.psp_id: line.conversion for line in lines if line.conversion is not None}
+    assert converted == {
+        "tr_1": Conversion(paid=Money(1100, "USD"), rate=""),
+        "re_1": Conversion(paid=Money(-440, "USD"), rate=""),
+    }
 
 
 @pytest.mark.parametrize(

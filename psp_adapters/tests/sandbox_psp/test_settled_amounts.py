@@ -43,3 +43,27 @@ def test_a_processing_fee_is_of_the_captures_after_it_and_survives_a_kill(
     for wrong in ({"basis_points": -1, "fixed_minor": 0}, {"basis_points": 1}):
         with pytest.raises(AssertionError, match="answered 400"):
             own_sandbox.control("PUT", "processing_fee", wrong)
+
+
+def test_captures_and_refunds_are_settled_in_another_currency_and_survive_a_kill(
+    own_sandbox: SandboxProcess, buyer: Shop
+) -> None:
+    payment = buyer.pay(capture=True, minor=1_000)[1]["payment_id"]
+    own_sandbox.settle_in(buyer.api_key, "EUR", USD="0.925")
+    own_sandbox.control("PUT", "processing_fee", {"basis_points": 140, "fixed_minor": 25})
+    own_sandbox.kill()
+    own_sandbox.start()
+    own_sandbox.set_behavior(settlement_period_seconds=0)
+    buyer.pay(capture=True, minor=1_001)
+    buyer.modify(payment, "refund", 300)
+    buyer.pay(capture=True, minor=500, currency="GBP")
+    columns = ("currency", "gross_minor", "fee_minor", "paid_currency", "paid_minor")
+    said = [[row[name] for name in columns] for row in rows(closed(own_sandbox, buyer))]
+    assert said == [
+        ["USD", "1000", "0", "", ""],
+        ["EUR", "926", "36", "USD", "1001"],
+        ["EUR", "-278", "0", "USD", "-300"],
+        ["GBP", "500", "32", "", ""],
+    ]
+    with pytest.raises(AssertionError, match="answered 400"):
+        own_sandbox.settle_in(buyer.api_key, "EUR", EUR="1")

@@ -11,7 +11,7 @@ import pytest
 from ledger.money import Money
 from psp_adapters.contract import report_rows
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.settlement_reports import LineKind, ReportUnreadable
+from psp_adapters.contract.settlement_reports import Conversion, LineKind, ReportUnreadable
 from psp_adapters.stripe import reports
 from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.suites.report_suite import ReportReadingContract
@@ -186,6 +186,31 @@ def test_a_payouts_transactions_are_fetched_page_by_page_as_one_report() -> None
     assert fetched(again, "po_1", deadline_seconds=1) == body
 
 
+def test_what_stripe_converted_is_told_with_its_rate() -> None:
+    source = {**transaction()["source"], "currency": "eur", "amount": 900, "amount_captured": 810}
+    returned = {**REFUND, "currency": "eur", "amount": 270}
+    uncaptured = transaction(
+        id="txn_4",
+        type="adjustment",
+        reporting_category="partial_capture_reversal",
+        amount=-100,
+        fee=0,
+        net=-100,
+        source=source,
+    )
+    refunded = {**REFUNDED, "amount": -300, "net": -300, "source": returned}
+    charged = transaction(source=source, exchange_rate=1.11111)
+    adapter, _ = adapter_answered((200, PAYOUT), list_of(charged, refunded, uncaptured, PAID_OUT))
+    lines = list(lines_in(adapter, fetched(adapter, "po_1", deadline_seconds=1)))
+    assert {line.psp_type: line.conversion for line in lines} == {
+        "charge": Conversion(paid=Money(900, "EUR"), rate="1.11111"),
+        "refund": Conversion(paid=Money(-270, "EUR"), rate=""),
+        "partial_capture_reversal": Conversion(paid=Money(-90, "EUR"), rate=""),
+        "payout": None,
+    }
+    assert {line.psp_payout_id for line in lines} == {"po_1"}
+
+
 @pytest.mark.parametrize(
     "answers",
     [
@@ -245,6 +270,14 @@ def test_the_itemized_file_is_read_by_its_columns_in_major_units(adapter: Stripe
     assert lines[4].net == Money(-2500, "USD")
     assert {line.psp_payout_id for line in lines} == {"po_1"}
     assert lines[0].occurred_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_the_itemized_file_says_what_the_customer_paid(adapter: StripeAdapter) -> None:
+    header = f"{HEADER},customer_facing_amount,customer_facing_currency"
+    rows = (f"{ITEMIZED[0]},9.00,eur", f"{ITEMIZED[1]},-4.00,usd", f"{ITEMIZED[5]},,")
+    charge, *others = lines_in(adapter, itemized(*rows, header=header))
+    assert charge.conversion == Conversion(paid=Money(900, "EUR"), rate="")
+    assert [line.conversion for line in others] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,11 @@ class SandboxProcess:
         made: list[dict[str, Any]] = self.control("POST", "payouts", {"api_key": api_key})
         return made
 
+    def settle_in(self, api_key: str, currency: str, **rates: str) -> None:
+        """Settle captures and refunds of an account in these currencies in another one."""
+        body = {"api_key": api_key, "currency": currency, "rates": rates}
+        self.control("POST", "settlement_currency", body)
+
     def spoil_report(self, api_key: str, defect: str, *, line: int = 1, report: str = "") -> None:
         """Give the files of the account's next report, or of a closed one, a defect."""
         body = {"api_key": api_key, "defect": defect, "line": line, "report": report}

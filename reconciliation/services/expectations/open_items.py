@@ -41,7 +41,7 @@ _OPEN: Final = """
                        THEN CASE o.kind WHEN 'refund' THEN -o.amount_minor
                                         ELSE o.amount_minor END
                        ELSE 0 END - coalesce(sum(settled.minor), 0) AS minor
-             FROM (SELECT l.gross_minor AS minor
+             FROM (SELECT l.paid_minor AS minor
                      FROM reconciliation_settlement_line l
                     WHERE l.operation_id = o.id AND l.status = 'matched' AND NOT EXISTS (
                           SELECT FROM reconciliation_settlement_share n WHERE n.line_id = l.id)

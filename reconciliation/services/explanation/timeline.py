@@ -183,12 +183,17 @@ def _lines(lines: list[SettlementLine]) -> Iterator[TimelineEntry]:
         payouts[payout.report_id, payout.currency].append(_payout_in_words(payout))
     for line in lines:
         paid = ", ".join(payouts[line.report_id, line.currency])
+        said = f"{line.kind} {_amount_of(line)}, fee {line.fee}"
         text = (
-            f"{line.report.name} line {line.number}: {line.kind} {line.gross}, fee {line.fee}, "
+            f"{line.report.name} line {line.number}: {said}, "
             f"{line.status}{f', paid out by {paid}' if paid else ''}"
             f"{'' if line.status == LineStatus.MATCHED else f': {line.last_error}'}"
         )
         yield TimelineEntry(at=line.stored_at, source="settlement", text=text)
+
+
+def _amount_of(line: SettlementLine) -> str:
+    return f"{line.paid} settled as {line.gross}" if line.conversion else str(line.gross)
 
 
 def _payout_in_words(payout: SettlementLine) -> str:

@@ -23,6 +23,7 @@ from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     DISPUTE_LINES,
     OPERATION_LINES,
+    Conversion,
     FeeParts,
     LineKind,
 )
@@ -30,8 +31,9 @@ from reconciliation.models import SettlementLine
 
 _BySign = tuple[Rule, Rule]
 """The rule for an amount that the PSP added to our balance, and for one that it took."""
-_Change = tuple[_BySign, int]
-"""By how many minor units our balance with the PSP changed, and the rules for that."""
+_Change = tuple[_BySign, Money]
+"""By how much our balance with the PSP changed, and the rules for that; or, in the currency of a
+payment that the PSP converted, by how much it would have changed."""
 
 _GROSS: Final[Mapping[str, _BySign]] = {
     LineKind.CHARGE: (rules.charge_settled, rules.charge_settled),
@@ -46,6 +48,17 @@ _GROSS: Final[Mapping[str, _BySign]] = {
     LineKind.PAYOUT: (rules.payout_returned, rules.payout),
     LineKind.PAYOUT_REVERSAL: (rules.payout_returned, rules.payout),
 }
+_CONVERTED: Final[Mapping[str, _BySign]] = {
+    LineKind.CHARGE: (rules.charge_converted, rules.charge_converted),
+    LineKind.CHARGE_FAILURE: (rules.charge_conversion_reversed, rules.charge_conversion_reversed),
+    LineKind.PARTIAL_CAPTURE_REVERSAL: (
+        rules.charge_conversion_reversed,
+        rules.charge_conversion_reversed,
+    ),
+    LineKind.REFUND: (rules.refund_converted, rules.refund_converted),
+    LineKind.REFUND_FAILURE: (rules.refund_conversion_reversed, rules.refund_conversion_reversed),
+}
+_CONVERSION: Final[_BySign] = (rules.conversion_received, rules.conversion_paid)
 _MARKUP: Final[_BySign] = (rules.psp_markup_returned, rules.psp_markup)
 _INTERCHANGE: Final[_BySign] = (rules.interchange_returned, rules.interchange)
 _SCHEME_FEE: Final[_BySign] = (rules.scheme_fee_returned, rules.scheme_fee)
@@ -53,6 +66,7 @@ _ACCOUNT_FEES: Final[_BySign] = (rules.account_fee_returned, rules.account_fee)
 _SUSPENSE: Final[_BySign] = (rules.unexplained_receipt, rules.unexplained_charge)
 
 assert {*_GROSS, LineKind.FEE} == OPERATION_LINES | ACCOUNT_LINES
+assert set(_CONVERTED) == OPERATION_LINES
 
 
 class LineToBook(NamedTuple):
@@ -67,10 +81,28 @@ class LineToBook(NamedTuple):
     markup_minor: int
     interchange_minor: int
     scheme_fee_minor: int
+    paid_minor: int
+    """Of charges and refunds, in the currency of the payment."""
+    paid_currency: str
+    exchange_rate: str
     day: date
     """That the line names (UTC)."""
     payment_id: UUID | None
     """Of a charge or refund."""
+
+    @property
+    def gross(self) -> Money:
+        return Money(self.gross_minor, self.currency)
+
+    @property
+    def paid(self) -> Money:
+        return Money(self.paid_minor, self.paid_currency)
+
+    @property
+    def conversion(self) -> Conversion | None:
+        if self.paid_currency == self.currency:
+            return None
+        return Conversion(paid=self.paid, rate=self.exchange_rate)
 
     @property
     def fee_parts(self) -> FeeParts:
@@ -98,6 +130,9 @@ def to_book(line: SettlementLine, *, payment_id: UUID | None) -> LineToBook:
         markup_minor=line.markup_minor,
         interchange_minor=line.interchange_minor,
         scheme_fee_minor=line.scheme_fee_minor,
+        paid_minor=line.paid.minor,
+        paid_currency=line.paid.currency,
+        exchange_rate=line.exchange_rate,
         day=line.occurred_at.astimezone(UTC).date(),
         payment_id=payment_id,
     )
@@ -118,7 +153,7 @@ def book_to_suspense(line: SettlementLine) -> None:
     the difference.
     """
     if not (_is_booked_by_its_dispute(line) or _transactions_in_suspense(line)):
-        _book([(to_book(line, payment_id=None), [(_SUSPENSE, line.net.minor)])])
+        _book([(to_book(line, payment_id=None), [(_SUSPENSE, line.net)])])
 
 
 def clear_suspense(line: SettlementLine) -> None:
@@ -139,16 +174,20 @@ def clear_suspense(line: SettlementLine) -> None:
 
 def _changes(line: LineToBook) -> list[_Change]:
     """What a line says of our balance with the PSP: its gross, and its fee by component."""
+    zero, parts = Money.zero(line.currency), line.fee_parts
+    fee = Money(line.fee_minor, line.currency)
     if line.kind == LineKind.FEE:
-        return [(_ACCOUNT_FEES, line.gross_minor - line.fee_minor)]
-    gross = (_GROSS[line.kind], line.gross_minor)
+        return [(_ACCOUNT_FEES, line.gross - fee)]
     if line.kind not in OPERATION_LINES:
-        return [gross, (_ACCOUNT_FEES, -line.fee_minor)]
+        return [(_GROSS[line.kind], line.gross), (_ACCOUNT_FEES, zero - fee)]
+    grosses = [(_GROSS[line.kind], line.gross)]
+    if line.conversion is not None:
+        grosses = [(_CONVERTED[line.kind], line.paid), (_CONVERSION, line.gross)]
     return [
-        gross,
-        (_MARKUP, -line.markup_minor),
-        (_INTERCHANGE, -line.interchange_minor),
-        (_SCHEME_FEE, -line.scheme_fee_minor),
+        *grosses,
+        (_MARKUP, zero - parts.markup),
+        (_INTERCHANGE, zero - parts.interchange),
+        (_SCHEME_FEE, zero - parts.scheme_fee),
     ]
 
 
@@ -158,12 +197,12 @@ def _book(changes: Iterable[tuple[LineToBook, list[_Change]]]) -> None:
     found: defaultdict[tuple[str, str, str], list[Sourced]] = defaultdict(list)
     for line, each in changes:
         source_id = source_of(line.id)
-        for by_sign, minor in each:
-            if minor:
-                rule = _rule_of(by_sign, minor)
+        for by_sign, change in each:
+            if change:
+                rule = _rule_of(by_sign, change.minor)
                 used[rule.name] = rule
-                found[rule.name, line.psp_account, line.currency].append(
-                    Sourced(source_id, line.payment_id, line.day, abs(minor))
+                found[rule.name, line.psp_account, change.currency].append(
+                    Sourced(source_id, line.payment_id, line.day, abs(change.minor))
                 )
     post_series(
         [

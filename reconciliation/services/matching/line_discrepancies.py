@@ -46,7 +46,7 @@ def _of_dispute(line: SettlementLine) -> Discrepancy:
 def _of_operation(line: SettlementLine) -> Discrepancy:
     operation = operation_of(line.psp_account, line.reported)
     if operation is not None:
-        return discrepancy_of_group(operation, line.gross_minor, group_of(line))
+        return discrepancy_of_group(operation, line.paid_minor, group_of(line))
     others = Operation.objects.filter(psp_account_id=line.psp_account_id, psp_id=line.psp_id)
     is_of_another_kind = others.exclude(psp_id="").exists()
     return Discrepancy.TYPE_MISMATCH if is_of_another_kind else Discrepancy.MISSING_INTERNAL

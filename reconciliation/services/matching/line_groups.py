@@ -52,7 +52,7 @@ class LineGroup:
     """The lines about one operation, a line of it among them."""
 
     sum_minor: int
-    """Of their gross amounts."""
+    """Of their gross amounts, in the currency of the payment."""
     is_alone: bool
     """No other one has the amount of this line, or moves money the other way."""
 
@@ -69,11 +69,11 @@ def signed_minor(operation: Operation) -> int:
 
 def group_of(line: SettlementLine) -> LineGroup:
     """The lines that were not given up, and this one."""
-    members = {line.pk: line.gross_minor}
+    members = {line.pk: line.paid_minor}
     for key, kind, minor in _like(line).exclude(status=LineStatus.DEAD).values_list(*_READ):
         if minor * SIGNS[LineKind(kind)] > 0:
             members[key] = minor
-    own = line.gross_minor
+    own = line.paid_minor
     others = [minor for key, minor in members.items() if key != line.pk]
     return LineGroup(sum(members.values()), all(o != own and o * own > 0 for o in others))
 
@@ -84,35 +84,35 @@ def given_up_others(line: SettlementLine) -> list[SettlementLine]:
     return list(found.select_for_update(of=("self",)).order_by("pk"))
 
 
-_READ: Final = ("pk", "kind", "gross_minor")
+_READ: Final = ("pk", "kind", "paid_minor")
 
 
 def _like(line: SettlementLine) -> QuerySet[SettlementLine]:
     return SettlementLine.objects.filter(
         psp_account_id=line.psp_account_id,
         psp_id=line.psp_id,
-        currency=line.currency,
+        paid_currency=line.paid_currency,
         kind__in=[kind.value for kind in family_of(line.kind)],
     ).exclude(pk=line.pk)
 
 
-def agrees(operation: Operation, gross: Money, group: LineGroup) -> bool:
+def agrees(operation: Operation, paid: Money, group: LineGroup) -> bool:
     """Does the operation's final status agree with a line, and with all lines about it?
 
     They sum to the operation; or the line alone is the operation, and the others are parts of
     nothing.
     """
     whole = signed_minor(operation)
-    if gross.currency != operation.currency:
+    if paid.currency != operation.currency:
         return False
     if operation.status in APPLIED:
-        return group.sum_minor == whole or (gross.minor == whole and group.is_alone)
+        return group.sum_minor == whole or (paid.minor == whole and group.is_alone)
     return operation.status == S.REVERSED and group.sum_minor == 0
 
 
 def is_whole(line: SettlementLine, operation: Operation) -> bool:
     """Whether the line is about all of the operation, and about nothing else."""
-    return line.psp_id == operation.psp_id and abs(line.gross_minor) == operation.amount_minor
+    return line.psp_id == operation.psp_id and abs(line.paid_minor) == operation.amount_minor
 
 
 def can_agree(operation: Operation, group: LineGroup) -> bool:
@@ -120,17 +120,17 @@ def can_agree(operation: Operation, group: LineGroup) -> bool:
     return group.sum_minor in (0, signed_minor(operation))
 
 
-def discrepancy_of_group(operation: Operation, gross_minor: int, group: LineGroup) -> Discrepancy:
+def discrepancy_of_group(operation: Operation, paid_minor: int, group: LineGroup) -> Discrepancy:
     """The code of a line that does not agree with its operation."""
     whole = signed_minor(operation)
     moved_minor = group.sum_minor if whole > 0 else -group.sum_minor
-    if abs(gross_minor) > abs(whole):
+    if abs(paid_minor) > abs(whole):
         return Discrepancy.AMOUNT_MISMATCH
     if 0 < moved_minor < abs(whole):
         return Discrepancy.PARTIAL_SETTLEMENT
     if moved_minor <= abs(whole):
         return Discrepancy.STATUS_MISMATCH
-    is_whole = gross_minor == whole
+    is_whole = paid_minor == whole
     return Discrepancy.DUPLICATE_AT_PSP if is_whole else Discrepancy.AMOUNT_MISMATCH
 
 

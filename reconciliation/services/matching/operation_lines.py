@@ -51,7 +51,7 @@ def match_operation_line(
     reported = reported_amount(line)
     operation = operation_of(account, line)
     if operation is not None:
-        if agrees(operation, line.gross, group):
+        if agrees(operation, line.paid, group):
             return operation
         _refuse_amount(operation, line, reported, group)
         if operation.status in WAS_APPLIED and not can_agree(operation, group):
@@ -65,7 +65,7 @@ def match_operation_line(
     operation = operation_of(account, line)
     if operation is None:
         raise Inconclusive("the provider does not show the operation that its report names")
-    if not agrees(operation, line.gross, group):
+    if not agrees(operation, line.paid, group):
         _refuse_amount(operation, line, reported, group)
         # Another line may come, or the PSP's look-up lags behind its report.
         raise Inconclusive(disagreement(operation, group))
@@ -74,7 +74,7 @@ def match_operation_line(
 
 def reported_amount(line: ReportLine) -> Money:
     """What it moved; raises LineConflict for what no operation can have."""
-    minor = line.gross.minor
+    minor = line.paid.minor
     if (minor > 0) - (minor < 0) != SIGNS[line.kind]:
         raise LineConflict(f"a line of the kind {line.kind} about {line.gross}", code=MALFORMED)
     if not line.psp_id:
@@ -84,7 +84,10 @@ def reported_amount(line: ReportLine) -> Money:
     if line.fee_parts.total != line.fee:
         why = f"its fee is {line.fee}, the components of it are {line.fee_parts.total} together"
         raise LineConflict(why, code=MALFORMED)
-    return Money(abs(minor), line.gross.currency)
+    if line.gross.minor * minor < 0:
+        why = f"a line about {line.gross} that was converted from {line.paid}"
+        raise LineConflict(why, code=MALFORMED)
+    return Money(abs(minor), line.paid.currency)
 
 
 def operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
@@ -103,7 +106,7 @@ def _refuse_amount(
 ) -> None:
     """Raise LineConflict for another currency, or more than the operation's amount."""
     if reported.currency == operation.currency:
-        code = discrepancy_of_group(operation, line.gross.minor, group)
+        code = discrepancy_of_group(operation, line.paid.minor, group)
         if code is not Discrepancy.AMOUNT_MISMATCH or _may_be_one_of_two(operation, line):
             return
     why = f"the report says {reported}, {operation.public_id} is about {operation.amount}"
@@ -117,4 +120,4 @@ def _may_be_one_of_two(operation: Operation, line: ReportLine) -> bool:
     of_two = (LineKind.CHARGE, LineKind.PARTIAL_CAPTURE_REVERSAL)
     if line.kind not in of_two or operation.kind != K.CAPTURE:
         return False
-    return abs(line.gross.minor) <= operation.intent.amount_authorized_minor
+    return abs(line.paid.minor) <= operation.intent.amount_authorized_minor

@@ -66,7 +66,7 @@ def wake_given_up_parts(line: SettlementLine, now: datetime) -> int:
 
 def _are_whole(line: SettlementLine, others: Sequence[SettlementLine]) -> bool:
     """Whether these lines and those that wait are their operation or captures: no more, no less."""
-    added_minor = sum(each.gross_minor for each in others)
+    added_minor = sum(each.paid_minor for each in others)
     if captures := captures_of_payment(line):
         return waiting_minor(line) + added_minor == left_of_all(line, captures)
     operation = operation_of(line.psp_account, line.reported)

@@ -85,7 +85,7 @@ def match_payment_line(
         found = shares_of(line, captures)
     if not isinstance(found, Discrepancy):
         return found
-    why = f"the report says {line.gross} of the payment, captures of it are {_named(captures)}"
+    why = f"the report says {line.paid} of the payment, captures of it are {_named(captures)}"
     if found in (Discrepancy.AMOUNT_MISMATCH, Discrepancy.CURRENCY_MISMATCH):
         raise LineConflict(why, code=found, intent=captures[0].intent if captures else None)
     raise LineWaits(why, code=found)
@@ -112,12 +112,12 @@ def _named(captures: Sequence[Operation]) -> str:
 
 def shares_of(line: SettlementLine, captures: Sequence[Operation]) -> list[Share] | Discrepancy:
     """The line's shares by our books; or why it has none. Reads only."""
-    if {each.currency for each in captures} - {line.currency}:
+    if {each.currency for each in captures} - {line.paid_currency}:
         return Discrepancy.CURRENCY_MISMATCH
     left = [(each, _left_of(each, line)) for each in captures]
-    same_way = [(each, minor) for each, minor in left if minor * line.gross_minor > 0]
+    same_way = [(each, minor) for each, minor in left if minor * line.paid_minor > 0]
     amounts = [minor for _, minor in same_way]
-    found = allotted(line.gross_minor, amounts, waiting_minor=waiting_minor(line))
+    found = allotted(line.paid_minor, amounts, waiting_minor=waiting_minor(line))
     if isinstance(found, Discrepancy):
         return found
     pairs = zip(same_way, found, strict=True)
@@ -156,15 +156,15 @@ def waiting_minor(line: SettlementLine) -> int:
     rows = SettlementLine.objects.filter(
         psp_account_id=line.psp_account_id,
         psp_id=line.psp_id,
-        currency=line.currency,
+        paid_currency=line.paid_currency,
         kind__in=[kind.value for kind in CHARGE_LINES],
         status__in=LINE_WAITING,
     )
-    others = rows.exclude(pk=line.pk).values_list("kind", "gross_minor")
-    return line.gross_minor + sum(
+    others = rows.exclude(pk=line.pk).values_list("kind", "paid_minor")
+    return line.paid_minor + sum(
         minor
         for kind, minor in others
-        if minor * line.gross_minor > 0 and minor * SIGNS[LineKind(kind)] > 0
+        if minor * line.paid_minor > 0 and minor * SIGNS[LineKind(kind)] > 0
     )
 
 

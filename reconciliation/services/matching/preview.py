@@ -24,12 +24,13 @@ from psp_adapters.contract.settlement_reports import (
     ReportUnreadable,
 )
 from reconciliation.models import SettlementLine
-from reconciliation.services.matching.fee_variances import (
+from reconciliation.services.matching.line_groups import SIGNS
+from reconciliation.services.matching.line_variances import (
     ChargedMethod,
     charged_methods,
+    conversion_variances,
     fee_variances,
 )
-from reconciliation.services.matching.line_groups import SIGNS
 from reconciliation.services.matching.recorded_operations import operations_named
 from reconciliation.services.reports.card_number_check import require_no_card_number
 from reconciliation.services.reports.line_identity import NumberedLine, numbered
@@ -96,7 +97,8 @@ class Preview:
     """New lines of less than their operation's amount: they wait for the rest."""
 
     variances: Examples = field(default_factory=Examples)
-    """New lines of charges whose fee is not the agreed one: one case for all of them."""
+    """New lines whose fee is not the agreed one, or that were not converted at the stated rate: one
+    case for all of them."""
 
     @property
     def needs_an_operator(self) -> bool:
@@ -182,13 +184,12 @@ def _compare_with_operations(
         operation = operations.get((each.line.psp_id, each.line.kind in REFUND_LINES))
         if operation is None:
             continue
-        gross = each.line.gross
-        amount = Money(gross.minor * SIGNS[each.line.kind], gross.currency)
+        paid = each.line.paid
+        amount = Money(paid.minor * SIGNS[each.line.kind], paid.currency)
         said = f"{_named(each)}, {operation.public_id} is {operation.amount}"
         if amount == operation.amount:
             preview.recorded += 1
-            if each.line.kind is LineKind.CHARGE and operation.pk in methods:
-                _compare_with_agreed(preview, account, each, methods[operation.pk])
+            _compare_with_agreed(preview, account, each, methods.get(operation.pk))
         elif amount.currency == operation.currency and 0 < amount.minor < operation.amount_minor:
             preview.parts.add(said)
         else:
@@ -196,10 +197,12 @@ def _compare_with_operations(
 
 
 def _compare_with_agreed(
-    preview: Preview, account: PspAccount, each: NumberedLine, method: ChargedMethod
+    preview: Preview, account: PspAccount, each: NumberedLine, method: ChargedMethod | None
 ) -> None:
     line = each.line
-    found = fee_variances(account.costs, gross=line.gross, parts=line.fee_parts, method=method)
+    found = list(conversion_variances(line.conversion, line.gross))
+    if line.kind is LineKind.CHARGE and method is not None:
+        found += fee_variances(account.costs, gross=line.gross, parts=line.fee_parts, method=method)
     told = ", ".join(map(str, found))
     if told:
         preview.variances.add(f"{_named(each)}: {told}")
@@ -224,7 +227,7 @@ def lines_of(preview: Preview) -> list[str]:
     for what, examples in (
         ("KNOWN WITH OTHER CONTENT, which would not count", preview.changed),
         ("ANOTHER AMOUNT THAN OURS, each a case", preview.contradicting),
-        ("ANOTHER FEE THAN AGREED, booked, and one case for all", preview.variances),
+        ("ANOTHER FEE OR RATE THAN IT SHOULD BE, each booked, one case", preview.variances),
         ("PARTS OF AN AMOUNT, which wait for the rest", preview.parts),
     ):
         if examples.count:

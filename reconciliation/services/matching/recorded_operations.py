@@ -55,20 +55,21 @@ _ACCOUNTS: Final = table_of(PspAccount)
 # Lines about the operation, but for those that were given up; see line_groups.
 _GROUP: Final = (
     f"{_LINES} x JOIN (VALUES {_SIGNS}) AS g (kind, sign, is_refund) "
-    "ON g.kind = x.kind AND g.sign = sign(x.gross_minor) "
+    "ON g.kind = x.kind AND g.sign = sign(x.paid_minor) "
     "WHERE x.psp_account_id = l.psp_account_id AND x.psp_id = l.psp_id "
-    f"AND x.currency = l.currency AND x.status <> '{LineStatus.DEAD}' "
+    f"AND x.paid_currency = l.paid_currency AND x.status <> '{LineStatus.DEAD}' "
     f"AND g.is_refund = (o.kind = '{K.REFUND}')"
 )
-_SUM: Final = f"(SELECT sum(x.gross_minor) FROM {_GROUP})"
+_SUM: Final = f"(SELECT sum(x.paid_minor) FROM {_GROUP})"
 _IS_ALONE: Final = (
     f"NOT EXISTS (SELECT FROM {_GROUP} AND x.id <> l.id "
-    "AND (x.gross_minor = l.gross_minor OR sign(x.gross_minor) <> sign(l.gross_minor)))"
+    "AND (x.paid_minor = l.paid_minor OR sign(x.paid_minor) <> sign(l.paid_minor)))"
 )
 _WHOLE: Final = "k.whole * o.amount_minor"
 _TO_BOOK: Final = (
     "l.id, l.kind, p.code, l.currency, l.gross_minor, l.fee_minor, l.markup_minor, "
-    "l.interchange_minor, l.scheme_fee_minor, (l.occurred_at AT TIME ZONE 'UTC')::date"
+    "l.interchange_minor, l.scheme_fee_minor, l.paid_minor, l.paid_currency, l.exchange_rate, "
+    "(l.occurred_at AT TIME ZONE 'UTC')::date"
 )
 # Left to be handled one by one: lines that were given up once, and lines that software of ours
 # failed to match, which would stop the others of their batch.
@@ -78,21 +79,21 @@ _MINE: Final = (
 )
 _WITH_OPERATION: Final = (
     f"{_LINES} l JOIN (VALUES {_KINDS}) AS k (line_kind, kind, sign, whole) "
-    "ON k.line_kind = l.kind AND k.sign = sign(l.gross_minor) "
+    "ON k.line_kind = l.kind AND k.sign = sign(l.paid_minor) "
     f"JOIN {_OPERATIONS} o ON o.psp_account_id = l.psp_account_id AND o.kind = k.kind "
     "AND o.psp_id = l.psp_id AND o.psp_id <> '' "
-    f"AND (o.kind <> '{K.AUTHORIZE}' OR o.capture_now) AND o.currency = l.currency "
+    f"AND (o.kind <> '{K.AUTHORIZE}' OR o.capture_now) AND o.currency = l.paid_currency "
     f"AND NOT (o.kind = '{K.CAPTURE}' AND o.psp_id = o.psp_payment_id AND EXISTS ("
     f"SELECT FROM {_OPERATIONS} c WHERE c.intent_id = o.intent_id AND c.kind = '{K.CAPTURE}' "
     "AND c.charge_id = o.charge_id AND c.id <> o.id))"
 )
 """But for lines that name a payment with several captures: see payment_lines."""
 _KNOWN: Final = (
-    f"SELECT {_TO_BOOK}, o.intent_id, o.id, l.gross_minor <> {_WHOLE} FROM {_WITH_OPERATION} "
+    f"SELECT {_TO_BOOK}, o.intent_id, o.id, l.paid_minor <> {_WHOLE} FROM {_WITH_OPERATION} "
     f"JOIN {_ACCOUNTS} p ON p.id = l.psp_account_id "
     f"WHERE {_MINE} AND l.fee_minor = l.markup_minor + l.interchange_minor + l.scheme_fee_minor "
     f"AND CASE WHEN o.status IN ({_list(APPLIED)}) "
-    f"THEN {_SUM} = {_WHOLE} OR (l.gross_minor = {_WHOLE} AND {_IS_ALONE}) "
+    f"THEN {_SUM} = {_WHOLE} OR (l.paid_minor = {_WHOLE} AND {_IS_ALONE}) "
     f"WHEN o.status = '{OperationStatus.REVERSED}' THEN {_SUM} = 0 ELSE false END"
 )
 _OF_ACCOUNT: Final = (
@@ -102,7 +103,7 @@ _OF_ACCOUNT: Final = (
 )
 # A line given up as a part of the amount may come back with the others: that is done one by one.
 _CONTRADICTED: Final = (
-    "SELECT l.id, l.attempts, l.retrying_since, l.psp_account_id, l.occurred_at, l.gross_minor, "
+    "SELECT l.id, l.attempts, l.retrying_since, l.psp_account_id, l.occurred_at, l.paid_minor, "
     f"o.id, o.kind, o.status, o.amount_minor, o.currency, {_SUM} "
     f"FROM {_WITH_OPERATION} WHERE {_MINE} AND o.status IN ({_list(WAS_APPLIED)}) "
     f"AND {_SUM} NOT IN (0, {_WHOLE}) AND NOT EXISTS (SELECT FROM {_LINES} d "
@@ -112,7 +113,7 @@ _CONTRADICTED: Final = (
 _OF_NO_PAYMENT: Final = (
     "SELECT l.id, l.attempts, l.retrying_since, l.psp_account_id, l.occurred_at, l.reference "
     f"FROM {_LINES} l JOIN (VALUES {_SIGNS}) AS k (kind, sign, is_refund) ON k.kind = l.kind "
-    f"WHERE {_MINE} AND l.psp_id <> '' AND sign(l.gross_minor) = k.sign "
+    f"WHERE {_MINE} AND l.psp_id <> '' AND sign(l.paid_minor) = k.sign "
     f"AND NOT EXISTS (SELECT FROM {_OPERATIONS} o WHERE o.psp_account_id = l.psp_account_id "
     f"AND o.kind IN ({_list([kind.value for kind in K])}) "
     "AND o.psp_id = l.psp_id AND o.psp_id <> '') "

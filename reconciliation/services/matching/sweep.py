@@ -34,7 +34,6 @@ from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
-from reconciliation.services.matching.fee_variances import note_variances
 from reconciliation.services.matching.line_bookings import (
     book_lines,
     book_to_suspense,
@@ -43,6 +42,7 @@ from reconciliation.services.matching.line_bookings import (
 )
 from reconciliation.services.matching.line_discrepancies import discrepancy_of
 from reconciliation.services.matching.line_groups import group_of, is_whole
+from reconciliation.services.matching.line_variances import note_variances
 from reconciliation.services.matching.look_up_ceiling import (
     LookUpsSpent,
     time_to_wait_for,

@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 REPORTS_MOST: Final = 100
 """Told of in one run."""
 WAIT_MOST: Final = timedelta(hours=1)
+_WHOLE: Final = {Discrepancy.FEE_VARIANCE: "fee", Discrepancy.FX_VARIANCE: "amount"}
+_RIGHT: Final = {
+    Discrepancy.FEE_VARIANCE: "agreed",
+    Discrepancy.FX_VARIANCE: "converted at the stated rate",
+}
 
 
 def tell_variances() -> int:
@@ -74,9 +79,10 @@ def _open_case(report_id: UUID, rows: QuerySet[LineVariance], code: Discrepancy)
     )
     found = list(groups.order_by("currency", "component"))
     named = name_of_report(report)
+    groups_in_words = "; ".join(_in_words(group, _WHOLE[code]) for group in found)
     summary = (
-        f"{code}: lines of {named} are not as agreed: {'; '.join(map(_in_words, found))}. They are "
-        "booked as they say; settlement_reports --variances lists them."
+        f"{code}: lines of {named} are not as {_RIGHT[code]}: {groups_in_words}. They are booked "
+        "as they say; settlement_reports --variances lists them."
     )
     case = case_about_account(
         CaseKind.CONTRADICTION,
@@ -91,8 +97,7 @@ def _open_case(report_id: UUID, rows: QuerySet[LineVariance], code: Discrepancy)
         logger.error("alert: %s", case.summary)
 
 
-def _in_words(group: Mapping[str, Any]) -> str:
+def _in_words(group: Mapping[str, Any], whole: str) -> str:
     currency = group["currency"]
     more, less = (Money(int(group[name]), currency) for name in ("more", "less"))
-    what = f"{group['component'] or 'fee'} of {group['lines']}"
-    return f"{what}, {more} more and {less} less than agreed"
+    return f"{group['component'] or whole} of {group['lines']}, {more} more and {less} less"

@@ -47,14 +47,16 @@ def _flaw_of(line: ReportLine) -> str:
         return f"is in {line.gross.currency}, its fee in {line.fee.currency}"
     if line.fee_parts.total.currency != line.fee.currency:
         return "has a fee whose components are in another currency"
+    if line.conversion is not None and line.paid.currency == line.gross.currency:
+        return "is converted into its own currency"
     return ""
 
 
 def _content_of(line: ReportLine) -> str:
     """A hash of what the PSP wrote. `kind` is not part of it: the adapter may learn it later.
 
-    Nor are the components of the fee, and the payout: a line without an id is known by this hash,
-    also to versions that do not read these.
+    Nor are the components of the fee, the payout, and what was converted: a line without an id is
+    known by this hash, also to versions that do not read these.
     """
     parts = (
         line.psp_type,

@@ -25,7 +25,7 @@ _COLUMNS: Final = (
     *("report_id", "number", "identity", "content_sha256", "kind", "psp_type", "psp_id"),
     *("psp_payment_id", "reference", "currency", "gross_minor", "fee_minor"),
     *("markup_minor", "interchange_minor", "scheme_fee_minor", "occurred_at"),
-    "psp_payout_id",
+    *("psp_payout_id", "converted_from_minor", "converted_from_currency", "exchange_rate"),
 )
 _COPY: Final = f"COPY {_TABLE} ({', '.join(_COLUMNS)}) FROM STDIN"
 _REMOVED_AT_ONCE: Final = 20_000
@@ -103,6 +103,7 @@ def _copy(rows: Sequence[Sequence[Any]]) -> None:
 
 def _values(report_id: UUID, numbered: NumberedLine) -> tuple[Any, ...]:
     line, parts = numbered.line, numbered.line.fee_parts
+    conversion, paid = line.conversion, line.paid
     return (
         report_id,
         numbered.number,
@@ -121,4 +122,7 @@ def _values(report_id: UUID, numbered: NumberedLine) -> tuple[Any, ...]:
         parts.scheme_fee.minor,
         line.occurred_at,
         line.psp_payout_id,
+        paid.minor if conversion else None,
+        paid.currency if conversion else None,
+        conversion.rate if conversion else "",
     )

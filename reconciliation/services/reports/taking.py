@@ -26,7 +26,8 @@ _STAGED: Final = table_of(StagedLine)
 _SAME: Final = (
     *("report_id", "number", "content_sha256", "kind", "psp_type", "psp_id", "psp_payment_id"),
     *("reference", "currency", "gross_minor", "fee_minor", "markup_minor", "interchange_minor"),
-    *("scheme_fee_minor", "occurred_at", "psp_payout_id"),
+    *("scheme_fee_minor", "occurred_at", "psp_payout_id", "converted_from_minor"),
+    *("converted_from_currency", "exchange_rate"),
 )
 _PART: Final = "s.report_id = %(report)s AND s.number > %(after)s AND s.number <= %(to)s"
 _OCCURRENCE: Final = (

@@ -1,4 +1,5 @@
-"""Finds fees of matched lines that are not the agreed ones, and stores the difference.
+"""Finds fees of matched lines that are not the agreed ones, and amounts that were not converted at
+the stated rate; stores the difference.
 
 A line is booked as it says, whatever is agreed. Fees of charges are agreed in the terms of the PSP
 account (`costs`); what a line states is compared with the entry that applies to its charge.
@@ -8,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from fractions import Fraction
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from ledger.database.statements import execute, table_of
-from ledger.money import Money
+from ledger.money import Money, currency_exponent
 from payments.metrics import SETTLEMENT_VARIANCES
 from payments.models import Operation, PspAccount
 from payments.services.psp_gateway.agreed_fees import WHOLE, agreed_fees
-from psp_adapters.contract.settlement_reports import FeeParts, LineKind
+from psp_adapters.contract.settlement_reports import Conversion, FeeParts, LineKind
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import LineVariance, SettlementLine
 from reconciliation.services.matching.line_bookings import LineToBook
@@ -50,6 +52,8 @@ class Variance(NamedTuple):
     stated: Money
 
     def __str__(self) -> str:
+        if self.discrepancy is Discrepancy.FX_VARIANCE:
+            return f"settled {self.stated}, by the stated rate {self.agreed}"
         what = f"fee ({self.component})" if self.component else "fee"
         return f"{what} {self.stated}, agreed {self.agreed}"
 
@@ -88,30 +92,56 @@ def fee_variances(
             yield Variance(Discrepancy.FEE_VARIANCE, component, amount, stated[component])
 
 
+def conversion_variances(conversion: Conversion | None, settled: Money) -> Iterator[Variance]:
+    """Where what was settled is not what was paid at the stated rate: by more than a minor unit and
+    what a further digit of the rate could mean."""
+    if conversion is None or not conversion.rate:
+        return
+    paid = conversion.paid
+    shift = currency_exponent(settled.currency) - currency_exponent(paid.currency)
+    in_minor = paid.minor * Fraction(10) ** shift
+    digits = len(conversion.rate.partition(".")[2])
+    exact = Fraction(conversion.rate) * in_minor
+    tolerance = 1 + abs(in_minor) * Fraction(1, 2 * 10**digits)
+    if abs(settled.minor - exact) > tolerance:
+        expected = Money(round(exact), settled.currency)
+        yield Variance(Discrepancy.FX_VARIANCE, WHOLE, expected, settled)
+
+
 def note_variances(matched: Collection[tuple[LineToBook, UUID | None]], now: datetime) -> None:
     """Store the variances of lines that are matched in the caller's transaction."""
-    charges = [
-        (line, operation_id)
-        for line, operation_id in matched
-        if line.kind == LineKind.CHARGE and operation_id is not None
+    found = [
+        (line, variance)
+        for line, _ in matched
+        for variance in conversion_variances(line.conversion, line.gross)
     ]
+    found += _of_fees(
+        [
+            (line, operation_id)
+            for line, operation_id in matched
+            if line.kind == LineKind.CHARGE and operation_id is not None
+        ]
+    )
+    if found:
+        _store(found, now)
+
+
+def _of_fees(charges: Sequence[tuple[LineToBook, UUID]]) -> list[tuple[LineToBook, Variance]]:
     costs = _costs_of({line.psp_account for line, _ in charges})
     judged = [(line, key) for line, key in charges if line.psp_account in costs]
     methods = charged_methods([operation_id for _, operation_id in judged])
-    found = [
+    return [
         (line, variance)
         for line, operation_id in judged
         for variance in fee_variances(
             costs[line.psp_account],
-            gross=Money(line.gross_minor, line.currency),
+            gross=line.gross,
             parts=line.fee_parts,
             method=methods[operation_id],
         )
         # What is agreed is about a charge as a whole: a line of a part of it is not judged.
-        if line.gross_minor == methods[operation_id].amount_minor
+        if line.paid.minor == methods[operation_id].amount_minor
     ]
-    if found:
-        _store(found, now)
 
 
 def _costs_of(codes: Collection[str]) -> dict[str, list[dict[str, Any]]]:
