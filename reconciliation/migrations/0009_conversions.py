@@ -14,7 +14,7 @@ _COLUMNS = {
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0005_fx_position"), ("reconciliation", "0007_lines_in_parts")]
+    dependencies = [("ledger", "0005_fx_position"), ("reconciliation", "0008_warehouse_views")]
 
     operations = [
         *(
