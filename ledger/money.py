@@ -7,6 +7,7 @@ An adapter converts them for a PSP that counts otherwise (`psp_adapters.contract
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import total_ordering
 from typing import Final
 
@@ -50,6 +51,12 @@ def currency_exponent(currency: str) -> int:
 def amount_step_minor(currency: str) -> int:
     """Of how many minor units every amount of a payment in `currency` is a multiple."""
     return AMOUNT_STEPS_MINOR.get(currency, 1)
+
+
+def exchanged(amount: Money, rate: Fraction, currency: str) -> Fraction:
+    """An amount in minor units of `currency`, exactly, at so many of it for one of the other."""
+    shift = currency_exponent(currency) - currency_exponent(amount.currency)
+    return amount.minor * rate * Fraction(10) ** shift
 
 
 @total_ordering

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final
 
@@ -144,8 +145,9 @@ class SettledIn:
     rate: str
 
     def converted(self, minor: int) -> int:
-        """An amount, rounded half up; both currencies have as many decimals."""
-        return int((minor * Decimal(self.rate)).quantize(Decimal(1), ROUND_HALF_UP))
+        """An amount, rounded to the nearest; both currencies have as many decimals."""
+        nearest = math.floor(abs(minor) * Fraction(self.rate) + Fraction(1, 2))
+        return nearest if minor > 0 else -nearest
 
 
 @dataclass(frozen=True, slots=True)

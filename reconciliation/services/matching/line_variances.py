@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from ledger.database.statements import execute, table_of
-from ledger.money import Money, currency_exponent
+from ledger.money import Money, exchanged
 from payments.metrics import SETTLEMENT_VARIANCES
 from payments.models import Operation, PspAccount
 from payments.services.psp_gateway.agreed_fees import WHOLE, agreed_fees
@@ -98,11 +98,9 @@ def conversion_variances(conversion: Conversion | None, settled: Money) -> Itera
     if conversion is None or not conversion.rate:
         return
     paid = conversion.paid
-    shift = currency_exponent(settled.currency) - currency_exponent(paid.currency)
-    in_minor = paid.minor * Fraction(10) ** shift
-    digits = len(conversion.rate.partition(".")[2])
-    exact = Fraction(conversion.rate) * in_minor
-    tolerance = 1 + abs(in_minor) * Fraction(1, 2 * 10**digits)
+    half_a_digit = Fraction(1, 2 * 10 ** len(conversion.rate.partition(".")[2]))
+    exact = exchanged(paid, Fraction(conversion.rate), settled.currency)
+    tolerance = 1 + abs(exchanged(paid, half_a_digit, settled.currency))
     if abs(settled.minor - exact) > tolerance:
         expected = Money(round(exact), settled.currency)
         yield Variance(Discrepancy.FX_VARIANCE, WHOLE, expected, settled)
