@@ -14,7 +14,7 @@ _COLUMNS = {
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0006_fx_position"), ("reconciliation", "0008_warehouse_views")]
+    dependencies = [("ledger", "0007_fx_position"), ("reconciliation", "0009_closes_of_the_books")]
 
     operations = [
         *(

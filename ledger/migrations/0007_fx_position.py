@@ -11,7 +11,7 @@ _CONSTRAINT = "ledger_account_is_of_the_chart"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0005_seals")]
+    dependencies = [("ledger", "0006_periods")]
 
     operations = [
         migrations.RemoveConstraint("ledgeraccount", _CONSTRAINT),
