@@ -46,6 +46,7 @@ _SANDBOX: Final = "sandbox"
 _ACCOUNTANT: Final = "staff:finance"
 """A login of the demo (`seed_demo`)."""
 DEMO_FILE = settings.BASE_DIR / "var" / "demo.json"
+EXPORTS = settings.BASE_DIR / "var" / "exports"
 
 
 class Command(BaseCommand):
@@ -97,6 +98,8 @@ class Command(BaseCommand):
         if failed or figures.unexplained or not balanced or not settled:
             sys.exit(1)
         self._close_the_day()
+        if not self._exports():
+            sys.exit(1)
 
     def _play(self, shop: Shop, scene: Scene) -> bool:
         try:
@@ -179,6 +182,22 @@ class Command(BaseCommand):
             why="The demo ends its day; its open cases are there to be looked at.",
             stdout=self.stdout,
         )
+
+    def _exports(self) -> bool:
+        """Write each export of the day; returns False if one is not what its manifest says."""
+        now = now_utc()
+        folder = EXPORTS / f"{now:%Y-%m-%d_%H%M%S}"
+        folder.mkdir(parents=True)
+        call_command("export", "all", on=now.date(), out=str(folder), stdout=StringIO())
+        files = sorted(folder.glob("*.csv"))
+        for file in files:
+            try:
+                call_command("export", "check", str(file), stdout=StringIO())
+            except SystemExit:
+                self._say(f"  !! {file} is not what its manifest says")
+                return False
+        self._say(f"  …  finance gets {len(files)} files, each as its manifest says: {folder}")
+        return True
 
     def _show_balances(self, shops: list[Shop]) -> None:
         for shop in shops:

@@ -23,6 +23,7 @@ from payments.demo.checkout import paid_on_the_page
 from payments.demo.reckoning import orders_of_no_shop, reckon
 from payments.demo.shop import Shop, WentWrong
 from payments.demo.web import SandboxPsp
+from payments.management.commands import play_demo_day
 from payments.models import Case, PaymentIntent, PspAccount
 from payments.services.disputes import sync
 from payments.services.psp_gateway.queries import Inconclusive
@@ -105,6 +106,11 @@ def _refund_at_the_psp(intent_id: str, amount: Money) -> None:
     assert result.outcome is Outcome.SUCCEEDED, result
 
 
+@pytest.fixture(autouse=True)
+def _exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(play_demo_day, "EXPORTS", tmp_path)
+
+
 def _play(server: ApiServer, psp: SandboxProcess) -> str:
     """Seed and play the day. Returns its output; raises SystemExit with a bad verdict."""
     out, seeded = StringIO(), StringIO()
@@ -134,6 +140,7 @@ def test_the_payments_of_the_demo_day_add_up(
     with _sweeping(sandbox_psp):
         told = _play(server, sandbox_psp)
     assert "28 payments, 7 refunds" in told
+    assert "finance gets 14 files, each as its manifest says" in told
     assert "waited for a support lead, who approved it and rejected one more" in told
     assert "books balance: yes" in told
     assert "unexplained: 0" in told

@@ -21,7 +21,11 @@ _OURS: Final = MinorUnits({})
 def safe_text(value: object) -> str:
     """A text as a cell: behind an apostrophe, which spreadsheets do not show, if it could be a
     formula."""
-    shown = "" if value is None else str(value)
+    if value is None:
+        return ""
+    shown = str(value)
+    if shown[:1].isalnum():
+        return shown
     return f"'{shown}" if _FORMULA.match(shown) else shown
 
 

@@ -5,6 +5,7 @@ No internal UUID leaves by an export.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from reconciliation.services.exports.declaration import Chosen
 _MODES: Final = {True: "live", False: "test"}
 
 
+# Rows that follow each other are of the same transaction, payment and merchant.
+@lru_cache(maxsize=4_096)
 def encoded(prefix: str, identifier: UUID | None) -> str | None:
     """The public id; None for none."""
     return None if identifier is None else public_ids.encode(prefix, identifier)
@@ -99,11 +102,11 @@ class Source(NamedTuple):
         if self.type == bank_rules.SOURCE:
             return f"{self.statement} line {self.statement_line}"
         if self.type == _DISPUTE:
-            return public_ids.encode(public_ids.DISPUTE, self.id)
+            return encoded(public_ids.DISPUTE, self.id) or ""
         if self.operation_kind is None:
             return self.type
         is_charge = self.operation_kind == OperationKind.AUTHORIZE
-        return public_ids.encode(public_ids.CHARGE if is_charge else public_ids.OPERATION, self.id)
+        return encoded(public_ids.CHARGE if is_charge else public_ids.OPERATION, self.id) or ""
 
 
 _DISPUTE: Final = "dispute"
