@@ -25,8 +25,10 @@ MANIFEST_VERSION: Final = 1
 LINE_END: Final = "\r\n"
 _SAY_EVERY_ROWS: Final = 10_000
 _HEAD: Final = """
-    SELECT id, posted_at, xid::text::numeric, pg_current_snapshot()::text
-      FROM ledger_transaction ORDER BY id DESC LIMIT 1"""
+    SELECT t.id, t.posted_at, t.xid::text::numeric, pg_current_snapshot()::text, s.number,
+           encode(s.sha256, 'hex')
+      FROM (SELECT * FROM ledger_transaction ORDER BY id DESC LIMIT 1) t
+      LEFT JOIN (SELECT * FROM ledger_seal ORDER BY number DESC LIMIT 1) s ON true"""
 
 SayRows = Callable[[int], None]
 """Called with the number of rows so far, every ten thousand."""
@@ -42,6 +44,9 @@ class LedgerHead:
     """PostgreSQL's id (xid8) of the transaction that wrote it."""
     snapshot: str
     """Which database transactions were visible, as PostgreSQL writes it: `xmin:xmax:under way`."""
+    block: int | None
+    """The newest block of the hash chain then; None for books that are not sealed yet."""
+    block_sha256: str | None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -49,6 +54,8 @@ class LedgerHead:
             "posted_at": shown_time(self.posted_at),
             "database_transaction": self.database_transaction,
             "snapshot": self.snapshot,
+            "block": self.block,
+            "block_sha256": self.block_sha256,
         }
 
 
@@ -159,11 +166,13 @@ def write_export(
 
 
 def _ledger_head() -> LedgerHead | None:
-    for identifier, posted_at, xid, snapshot in execute(_HEAD):
+    for identifier, posted_at, xid, snapshot, block, block_sha256 in execute(_HEAD):
         return LedgerHead(
             transaction=public_ids.encode(public_ids.BALANCE_TRANSACTION, identifier),
             posted_at=posted_at,
             database_transaction=int(xid),
             snapshot=snapshot,
+            block=block,
+            block_sha256=block_sha256,
         )
     return None

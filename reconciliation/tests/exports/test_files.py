@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from ledger.tests.books import book, sale, usd
+from ledger.models import Seal
+from ledger.seals import seal_rows
+from ledger.tests.books import book, sale, settle, usd
 from reconciliation.services.exports.declaration import Chosen, Export, Row
 from reconciliation.services.exports.files import faults_of, manifest_of, write_file
 from reconciliation.services.exports.registry import EXPORTS
@@ -30,11 +32,18 @@ def write(path: Path, export: Export = JOURNAL) -> Path:
 
 def test_a_file_that_is_added_up_again_is_what_its_manifest_says(tmp_path: Path) -> None:
     book(*sale(usd(1234), fee=usd(30)))
+    settle()
+    seal_rows()
     path = write(tmp_path / "journal.csv")
     said = json.loads(manifest_of(path).read_text())
     assert (said["export"], said["file"], said["rows"]) == ("journal", "journal.csv", 8)
     assert said["totals"] == {"USD": {"debit": "37.32", "credit": "37.32"}}
     assert said["ledger_head"]["transaction"].startswith("txn_")
+    seal = Seal.objects.latest("number")
+    assert (said["ledger_head"]["block"], said["ledger_head"]["block_sha256"]) == (
+        seal.number,
+        bytes(seal.sha256).hex(),
+    )
     assert not said["period_is_over"]
     assert sorted(each.name for each in tmp_path.iterdir()) == [path.name, manifest_of(path).name]
     assert faults_of(path) == []
