@@ -56,22 +56,6 @@ CREATE VIEW warehouse.horizon AS
            pg_snapshot_xmax(seen)::text::bigint AS next
       FROM pg_current_snapshot() AS seen;
 
-CREATE VIEW warehouse.ledger_entries AS
-    SELECT e.xid::text::bigint AS cursor, e.id AS entry,
-           e.transaction_id AS transaction_uuid, warehouse.public_id('txn', t.id) AS transaction,
-           t.effective_date, t.posted_at, t.available_on, t.rule, e.entry_type, t.source_type,
-           warehouse.public_id('txn', t.reverses_id) AS reverses,
-           warehouse.public_id('pi', t.payment_id) AS payment,
-           warehouse.public_id('acct', t.merchant_id) AS merchant,
-           nullif(t.psp_account, '') AS psp_account,
-           a.code AS account, a.kind AS account_kind, a.dimension AS account_of, e.currency,
-           e.direction, e.amount_minor
-      FROM ledger_entry e
-      JOIN ledger_transaction t ON t.id = e.transaction_id
-      JOIN ledger_account a ON a.id = e.account_id
-     CROSS JOIN warehouse.horizon p
-     WHERE e.xid::text::bigint < p.complete_before;
-
 CREATE VIEW warehouse.events AS
     SELECT warehouse.writer(e.xmin, p.next) AS cursor, e.id AS event_uuid,
            warehouse.public_id('evt', e.id) AS event, e.created_at, e.type,

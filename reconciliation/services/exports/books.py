@@ -35,8 +35,8 @@ from reconciliation.services.exports.names import (
 )
 
 _JOURNAL: Final = f"""
-    SELECT {SOURCE_COLUMNS}, t.effective_date, t.posted_at, t.id, t.rule, t.reverses_id,
-           t.payment_id, i.order_id, t.merchant_id, t.psp_account, t.available_on,
+    SELECT {SOURCE_COLUMNS}, t.effective_date, t.value_date, t.posted_at, t.id, t.rule,
+           t.reverses_id, t.payment_id, i.order_id, t.merchant_id, t.psp_account, t.available_on,
            CASE WHEN l.kind IN ('payout', 'payout_reversal') THEN l.psp_id ELSE b.named_by END,
            e.entry_type, a.code, a.dimension, e.currency, e.direction, e.amount_minor
       FROM ledger_transaction t
@@ -54,7 +54,7 @@ _BY_POSTING: Final = f"""{_JOURNAL}
        AND t.id >= %(first_id)s::uuid AND t.id < %(end_id)s::uuid
      ORDER BY t.id, e.id"""
 _JOURNAL_COLUMNS: Final = (
-    *days("effective_date"),
+    *days("effective_date", "value_date"),
     *times("posted_at"),
     *text("transaction", "rule", "entry_type", "source", "payment", "order_id", "payout"),
     *text("merchant", "merchant_name", "psp_account"),
@@ -105,13 +105,15 @@ def _journal_rows(sql: str, chosen: Chosen) -> Iterator[Row]:
     names = AccountNames()
     for row in stream(sql, chosen.parameters):
         source, rest = Source(*row[:7]), row[7:]
-        day, posted_at, transaction, rule, reverses, payment, order_id, merchant, *more = rest
+        day, value_date, posted_at, transaction, rule, reverses, payment, order_id, *more = rest
+        merchant, *more = more
         psp_account, available_on, payout, kind, code, dimension, currency, side, minor = more
         account = AccountRef(code, dimension, currency)
         owner = names.owner_of(account)
         is_debit = side == Direction.DEBIT
         yield (
-            *(day, posted_at, encoded(public_ids.BALANCE_TRANSACTION, transaction), rule, kind),
+            *(day, value_date, posted_at),
+            *(encoded(public_ids.BALANCE_TRANSACTION, transaction), rule, kind),
             *(source.shown, encoded(public_ids.PAYMENT_INTENT, payment), order_id, payout),
             *(encoded(public_ids.MERCHANT, merchant), names.merchants.get(merchant)),
             *(psp_account, code, account.line.name, *owner, currency),

@@ -30,6 +30,14 @@ _HEAD: Final = """
       FROM (SELECT * FROM ledger_transaction ORDER BY id DESC LIMIT 1) t
       LEFT JOIN (SELECT * FROM ledger_seal ORDER BY number DESC LIMIT 1) s ON true"""
 
+# Of each PSP account that there was, and of what is posted for none.
+_CLOSED: Final = """
+    SELECT NOT EXISTS (
+        SELECT FROM (SELECT code FROM payments_psp_account WHERE created_at < %s::date + 1
+                      UNION SELECT '') AS accounts
+          LEFT JOIN ledger_period p ON p.psp_account = accounts.code
+         WHERE p.closed_through IS NULL OR p.closed_through < %s::date)"""
+
 SayRows = Callable[[int], None]
 """Called with the number of rows so far, every ten thousand."""
 
@@ -66,6 +74,8 @@ class Manifest:
     export: Export
     chosen: Chosen
     generated_at: datetime
+    is_closed: bool
+    """Whether the books of these days are closed: then nothing can be posted for them any more."""
     is_over: bool
     """Whether the period had ended, and nothing that was under way then could still be added."""
     rows: int
@@ -91,6 +101,7 @@ class Manifest:
             "file": file_name,
             "period": _period(self.export.period, first, last),
             "period_is_over": self.is_over,
+            "period_is_closed": self.is_closed,
             "limited_to": {name: value for name, value in scope.items() if value is not None},
             "generated_at": shown_time(self.generated_at),
             "rows": self.rows,
@@ -147,7 +158,7 @@ def write_export(
     lines = csv.writer(output, lineterminator=LINE_END)
     lines.writerow([column.name for column in export.columns])
     with one_snapshot(seconds_most=seconds_most):
-        head = _ledger_head()
+        head, [(is_closed,)] = _ledger_head(), execute(_CLOSED, [chosen.last, chosen.last])
         for row in export.rows(chosen):
             lines.writerow(writer.cells(row))
             if say_rows is not None and writer.rows % _SAY_EVERY_ROWS == 0:
@@ -156,6 +167,7 @@ def write_export(
         export=export,
         chosen=chosen,
         generated_at=now_utc(),
+        is_closed=is_closed,
         is_over=is_over,
         rows=writer.rows,
         totals=writer.totals,

@@ -13,8 +13,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from ledger.models import Seal
+from ledger.periods import close_days
 from ledger.seals import seal_rows
 from ledger.tests.books import book, sale, settle, usd
+from payments.tests.support.factories import PspAccountFactory
 from reconciliation.services.exports.declaration import Chosen, Export, Row
 from reconciliation.services.exports.files import faults_of, manifest_of, write_file
 from reconciliation.services.exports.registry import EXPORTS
@@ -106,10 +108,16 @@ def test_what_is_booked_meanwhile_is_not_in_the_file(
     assert json.loads(manifest_of(write(tmp_path / "later.csv")).read_text())["rows"] == 12
 
 
-def test_a_day_that_is_over_is_said_to_be(tmp_path: Path) -> None:
+def test_a_day_that_is_over_or_closed_is_said_to_be(tmp_path: Path) -> None:
     yesterday = today() - timedelta(1)
-    path = tmp_path / "journal.csv"
-    assert write_file(JOURNAL, Chosen(first=yesterday, last=yesterday), path).is_over
+    assert write_file(JOURNAL, Chosen(first=yesterday, last=yesterday), tmp_path / "a.csv").is_over
+    chosen = Chosen(first=today(), last=today())
+    account = PspAccountFactory.create()
+    close_days("", today())
+    assert not write_file(JOURNAL, chosen, tmp_path / "partly.csv").is_closed
+    close_days(account.code, today())
+    closed = write_file(JOURNAL, chosen, tmp_path / "closed.csv")
+    assert (closed.is_over, closed.is_closed) == (False, True)
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -134,7 +142,7 @@ def test_standard_output_has_the_file_alone(capfd: Any) -> None:
     book(*sale(usd(1234)))
     call_command("export", "journal", first=today(), last=today(), out="-")
     out, err = capfd.readouterr()
-    assert out.startswith("effective_date,posted_at,")
+    assert out.startswith("effective_date,value_date,posted_at,")
     assert json.loads(err)["rows"] == out.count("\n") - 1 == 6
 
 
