@@ -7,8 +7,8 @@ from ledger.database.guards import run_sql_file
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ledger", "0006_periods"),
-        ("reconciliation", "0009_closes_of_the_books"),
+        ("ledger", "0007_fx_position"),
+        ("reconciliation", "0010_conversions"),
     ]
 
     operations = [run_sql_file("reconciliation", "warehouse_ledger_entries")]
