@@ -21,7 +21,7 @@ from payments.services.approvals import decisions
 from payments.services.approvals.rights import set_limit
 from payments.services.audit.authors import Author, UnknownAuthor
 from payments.services.verification.rebuild import one_snapshot
-from payments.tests.support.factories import staff
+from payments.tests.support.factories import TESTS, staff
 from payments.tests.support.shop import Shop, body_of
 from payments.tests.verification.test_every_column import triggers_off
 from reconciliation.models import BooksClose
@@ -130,10 +130,10 @@ def test_days_are_opened_again_by_two_people_only(
         )
     controller.groups.first().user_set.add(User.objects.get(username="ada"))
     with pytest.raises(PaymentRefused, match="another person decides"):
-        decisions.approve(approval.id, username="ada", reason="me too")
+        decisions.approve(approval.id, author=staff("ada", "me too"))
     assert closed_through(shop.account.code) == today()
 
-    ended = decisions.approve(approval.id, username="bea", reason="Seen.")
+    ended = decisions.approve(approval.id, author=staff("bea", "Seen."))
     assert (ended.status, closed_through(shop.account.code)) == ("applied", before)
     act = AuditEntry.objects.get(act="books.reopen")
     assert (act.actor, act.approval_id, act.reason) == ("staff:bea", approval.id, "Seen.")
@@ -149,7 +149,8 @@ def test_days_are_opened_again_by_two_people_only(
 def lead_of_books(username: str) -> User:
     """A login of a role that may open closed days."""
     group, _ = Group.objects.get_or_create(name="controller")
-    set_limit(group, command=ApprovalCommand.REOPEN_PERIOD, currency="", amount_max=None)
+    command = ApprovalCommand.REOPEN_PERIOD
+    set_limit(group, author=TESTS, command=command, currency="", amount_max=None)
     user = User.objects.create_user(username, is_staff=True)
     user.groups.add(group)
     return user
