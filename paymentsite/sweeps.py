@@ -135,7 +135,7 @@ SWEEPS: Final = (
     Sweep(
         name="write-due-exports",
         task="reconciliation.tasks.write_due_exports",
-        every_seconds=300,
+        every_seconds=60,
         lease_seconds=_LEASE_SECONDS,
         why="writes the exports of days and months that are over into EXPORTS_FOLDER",
     ),

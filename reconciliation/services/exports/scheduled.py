@@ -17,6 +17,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F, Max, Q
 
 from ledger.database.row_ids import complete_before
 from ledger.database.statements import insert_absent
@@ -109,8 +110,12 @@ def _planned(now: datetime) -> Iterator[ScheduledExport]:
 
 def _last_of(name: str, *, of_month: bool) -> date | None:
     """The last day that was planned so far."""
-    rows = ScheduledExport.objects.filter(export=name).order_by("-last_day")
-    return next((row.last_day for row in rows if row.is_of_a_month is of_month), None)
+    rows = ScheduledExport.objects.filter(export=name)
+    is_of_a_month = Q(first_day__lt=F("last_day"))
+    last: date | None = rows.filter(is_of_a_month if of_month else ~is_of_a_month).aggregate(
+        last=Max("last_day")
+    )["last"]
+    return last
 
 
 def _days_since(last: date | None, yesterday: date) -> Iterator[date]:
