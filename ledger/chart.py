@@ -105,6 +105,10 @@ DISPUTE_FEE: Final = ChartLine(5130, "dispute_fee", _PSP, _D, _REAL)
 """What the PSP charges us for disputes, less what merchants pay of it."""
 ACCOUNT_FEE: Final = ChartLine(5600, "account_fee", _PSP, _D, _REAL)
 """What the PSP charges for the account as a whole, and not for one payment."""
+OTHER_GAIN: Final = ChartLine(4300, "other_gain", _PSP, _C, _REAL)
+"""What a PSP gave us and no operator could explain, written off as a gain."""
+WRITE_OFF: Final = ChartLine(5400, "write_off", _PSP, _D, _REAL)
+"""What a PSP took and no operator could explain, written off as a loss."""
 CHARGEBACK_LOSS: Final = ChartLine(5200, "chargeback_loss", _PLATFORM, _D, _REAL)
 """What the platform lost in disputes that its merchants need not bear."""
 AUTH_HELD: Final = ChartLine(9100, "auth_held", _PSP, _D, _MEMO, open_item=True)
@@ -124,7 +128,7 @@ CHART: Final[dict[int, ChartLine]] = {
         *(PSP_RECEIVABLE, PSP_BALANCE, PAYOUT_IN_TRANSIT, PSP_RESERVE, DISPUTE_RECEIVABLE),
         *(PSP_SUSPENSE, MERCHANT_PAYABLE, REFUND_IN_FLIGHT, DISPUTE_HELD, PLATFORM_FEE_INCOME),
         *(PSP_MARKUP, INTERCHANGE, SCHEME_FEE, DISPUTE_FEE, CHARGEBACK_LOSS, ACCOUNT_FEE, BANK),
-        FX_POSITION,
+        *(FX_POSITION, OTHER_GAIN, WRITE_OFF),
         *(AUTH_HELD, AUTH_CONTRA, DISPUTE_EXPOSURE, DISPUTE_EXPOSURE_CONTRA),
     )
 }

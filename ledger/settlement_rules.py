@@ -31,6 +31,11 @@ A line that was given up (here 7.00 received) is in suspense until it is explain
 
       1110 psp_balance        1990 psp_suspense
       7.00 |                        |   7.00
+
+What stays unexplained is written off, once a second person approved that (here the 7.00, a gain):
+
+     1990 psp_suspense         4300 other_gain
+      7.00 |   7.00                 |   7.00
 """
 
 from __future__ import annotations
@@ -42,6 +47,9 @@ from ledger.posting_rules import EntryType, Rule
 
 SOURCE: Final = "settlement_line"
 """Source type of what a line of a settlement report books. The source id is the line's number."""
+
+CASE_SOURCE: Final = "case"
+"""Source type of what closes a case. The source id is the case's."""
 
 charge_settled: Final = Rule(
     "charge_settled", EntryType.SETTLEMENT, debit=chart.PSP_BALANCE, credit=chart.PSP_RECEIVABLE
@@ -155,3 +163,11 @@ unexplained_charge: Final = Rule(
     "unexplained_charge", EntryType.SETTLEMENT, debit=chart.PSP_SUSPENSE, credit=chart.PSP_BALANCE
 )
 """The PSP has taken money from our balance for a reason that we could not find."""
+suspense_written_off: Final = Rule(
+    "suspense_written_off", EntryType.SETTLEMENT, debit=chart.WRITE_OFF, credit=chart.PSP_SUSPENSE
+)
+"""What the PSP took for an unknown reason is our loss: two people have decided so."""
+suspense_kept: Final = Rule(
+    "suspense_kept", EntryType.SETTLEMENT, debit=chart.PSP_SUSPENSE, credit=chart.OTHER_GAIN
+)
+"""What the PSP added for an unknown reason is our gain: two people have decided so."""

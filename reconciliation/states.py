@@ -35,6 +35,8 @@ class LineStatus(StrEnum):
     """Ledger transactions of ours equal it, to the minor unit."""
     DEAD = "dead"
     """Given up with a case, until an operator requeues it."""
+    WRITTEN_OFF = "written_off"
+    """Never explained: two people have written its amount off. Only of settlement lines."""
 
 
 R = ReportStatus
@@ -52,7 +54,11 @@ LINE_TRANSITIONS: Final[Table] = {
     L.OPEN: frozenset({L.FAILING, L.MATCHED, L.DEAD}),
     L.FAILING: frozenset({L.OPEN, L.MATCHED, L.DEAD}),
     L.MATCHED: frozenset(),
-    L.DEAD: frozenset({L.OPEN}),
+    L.DEAD: frozenset({L.OPEN, L.WRITTEN_OFF}),
+    L.WRITTEN_OFF: frozenset(),
 }
+BANK_LINE_TRANSITIONS: Final[Table] = {**LINE_TRANSITIONS, L.DEAD: frozenset({L.OPEN})}
 LINE_INITIAL: Final = frozenset({L.OPEN})
+LINE_GIVEN_UP: Final = frozenset({L.DEAD, L.WRITTEN_OFF})
+"""It explains nothing of an operation."""
 LINE_WAITING: Final = frozenset({L.OPEN, L.FAILING})

@@ -49,6 +49,7 @@ class Act(StrEnum):
     APPROVAL_LIMIT_SET = "approval_limit.set"
     APPROVAL_LIMIT_REMOVE = "approval_limit.remove"
     CASE_CLOSE = "case.close"
+    CASE_WRITE_OFF = "case.write_off"
     BOOKS_CLOSE = "books.close"
     BOOKS_REOPEN = "books.reopen"
     REPORT_IMPORT = "settlement_report.import"

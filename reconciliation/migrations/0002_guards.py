@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             "psp_payment_id reference currency gross_minor fee_minor occurred_at stored_at",
         ),
         state_machine(
-            "reconciliation_bank_line", states.LINE_TRANSITIONS, initial=states.LINE_INITIAL
+            "reconciliation_bank_line", states.BANK_LINE_TRANSITIONS, initial=states.LINE_INITIAL
         ),
         permanent_columns("reconciliation_report_fetch", "id psp_account_id name added_at"),
         permanent_columns("reconciliation_watched_file", "id psp_account_id name found_at"),

@@ -12,7 +12,7 @@ from payments.models.machine import MachineModel, StatusField
 from payments.states import sources_of
 from reconciliation.discrepancies import OF_BANK_LINES
 from reconciliation.models.line import SettlementLine
-from reconciliation.states import LINE_TRANSITIONS, LineStatus
+from reconciliation.states import BANK_LINE_TRANSITIONS, LineStatus
 
 S = LineStatus
 
@@ -222,18 +222,18 @@ class BankLine(MachineModel):
         """By how much what the bank holds for us changed."""
         return Money(self.amount_minor, self.currency)
 
-    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.MATCHED), target=S.MATCHED)
+    @transition(field=status, source=sources_of(BANK_LINE_TRANSITIONS, S.MATCHED), target=S.MATCHED)
     def match(self) -> None:
         """A payout explains it, and its booking is written."""
 
-    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.FAILING), target=S.FAILING)
+    @transition(field=status, source=sources_of(BANK_LINE_TRANSITIONS, S.FAILING), target=S.FAILING)
     def fail(self) -> None:
         """An attempt failed; it is repeated."""
 
-    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.DEAD), target=S.DEAD)
+    @transition(field=status, source=sources_of(BANK_LINE_TRANSITIONS, S.DEAD), target=S.DEAD)
     def dead_letter(self) -> None:
         """In suspense, and not attempted again until something of its amount is paid out."""
 
-    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.OPEN), target=S.OPEN)
+    @transition(field=status, source=sources_of(BANK_LINE_TRANSITIONS, S.OPEN), target=S.OPEN)
     def requeue(self) -> None:
         """A payout of its amount was booked, or an operator wants it matched again."""

@@ -122,7 +122,11 @@ class SettlementLine(MachineModel):
                     accounted_at__isnull=True,
                     next_attempt_at__isnull=False,
                 )
-                | models.Q(status=S.DEAD, accounted_at__isnull=True, next_attempt_at__isnull=True)
+                | models.Q(
+                    status__in=[S.DEAD, S.WRITTEN_OFF],
+                    accounted_at__isnull=True,
+                    next_attempt_at__isnull=True,
+                )
                 | models.Q(
                     status=S.MATCHED, accounted_at__isnull=False, next_attempt_at__isnull=True
                 ),
@@ -133,7 +137,7 @@ class SettlementLine(MachineModel):
                 | models.Q(status=S.MATCHED, dispute__isnull=True, operation__isnull=False)
                 | models.Q(_OF_THE_ACCOUNT, dispute__isnull=True, operation__isnull=True)
                 | models.Q(
-                    status__in=[S.OPEN, S.FAILING, S.DEAD],
+                    status__in=[S.OPEN, S.FAILING, S.DEAD, S.WRITTEN_OFF],
                     dispute__isnull=True,
                     operation__isnull=True,
                 ),
@@ -144,7 +148,7 @@ class SettlementLine(MachineModel):
                     status__in=[S.FAILING, S.DEAD],
                     discrepancy__in=sorted(each.value for each in OF_LINES),
                 )
-                | models.Q(status__in=[S.OPEN, S.MATCHED], discrepancy=""),
+                | models.Q(status__in=[S.OPEN, S.MATCHED, S.WRITTEN_OFF], discrepancy=""),
                 name="line_unmatched_has_its_discrepancy",
             ),
             models.CheckConstraint(
@@ -273,6 +277,12 @@ class SettlementLine(MachineModel):
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.OPEN), target=S.OPEN)
     def requeue(self) -> None:
         """An operator wants it matched again, or the rest of its amount has come."""
+
+    @transition(
+        field=status, source=sources_of(LINE_TRANSITIONS, S.WRITTEN_OFF), target=S.WRITTEN_OFF
+    )
+    def write_off(self) -> None:
+        """Two people have written its amount off."""
 
     def requeue_at(self, now: datetime) -> None:
         """Have a line that was given up matched again, with all the time that a new one has."""

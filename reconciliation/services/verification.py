@@ -33,7 +33,7 @@ _DIFFERENT: Final = """
       JOIN payments_psp_account p ON p.id = l.psp_account_id
       LEFT JOIN payments_operation o ON o.id = l.operation_id
      CROSS JOIN LATERAL (
-           SELECT CASE WHEN l.dispute_id IS NULL AND l.status IN ('matched', 'dead')
+           SELECT CASE WHEN l.dispute_id IS NULL AND l.status IN ('matched', 'dead', 'written_off')
                        THEN l.gross_minor - l.fee_minor ELSE 0 END AS minor,
                   (l.operation_id IS NOT NULL)::int AS times,
                   (l.operation_id IS NOT NULL AND l.paid_currency <> l.currency)::int

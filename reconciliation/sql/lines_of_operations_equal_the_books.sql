@@ -45,7 +45,8 @@ BEGIN
                      CROSS JOIN (SELECT CASE o.kind WHEN 'refund' THEN -o.amount_minor
                                                     ELSE o.amount_minor END AS minor) AS whole
                      WHERE x.psp_account_id = l.psp_account_id AND x.psp_id = l.psp_id
-                       AND x.paid_currency = l.paid_currency AND x.status <> 'dead'
+                       AND x.paid_currency = l.paid_currency
+                       AND x.status NOT IN ('dead', 'written_off')
                        AND CASE o.kind WHEN 'refund' THEN
                                (x.kind = 'refund' AND x.paid_minor < 0)
                                OR (x.kind = 'refund_failure' AND x.paid_minor > 0)

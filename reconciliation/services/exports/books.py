@@ -69,6 +69,7 @@ _SUSPENSE: Final = [
     for rule in (
         *(settlement_rules.unexplained_receipt, settlement_rules.unexplained_charge),
         *(bank_rules.unidentified_receipt, bank_rules.unidentified_payment),
+        *(settlement_rules.suspense_written_off, settlement_rules.suspense_kept),
     )
     for name in (rule.name, REVERSAL_PREFIX + rule.name)
 ]
@@ -81,7 +82,11 @@ _ADJUSTMENTS: Final = f"""
     )
     SELECT {SOURCE_COLUMNS}, t.effective_date, t.posted_at, t.id, t.rule, t.reverses_id,
            t.payment_id, e.currency, e.amount_minor,
-           coalesce(r.imported_by, f.imported_by, o.actor), c.id, c.summary, c.closed_by,
+           coalesce(r.imported_by, f.imported_by, o.actor, (
+               SELECT q.requester FROM payments_audit_entry u
+                 JOIN payments_approval q ON q.id = u.approval_id
+                WHERE t.source_type = 'case' AND u.object_id = t.source_id AND u.result = 'done'
+                LIMIT 1)), c.id, c.summary, c.closed_by,
            c.resolution
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id AND e.direction = 'D'
@@ -90,6 +95,8 @@ _ADJUSTMENTS: Final = f"""
       LEFT JOIN reconciliation_bank_statement_file f ON f.id = s.file_id
       LEFT JOIN payments_psp_account p ON p.id = l.psp_account_id
       LEFT JOIN cases c ON c.subject = CASE
+           WHEN t.source_type = 'case'
+           THEN (SELECT w.subject FROM payments_case w WHERE w.id = t.source_id)
            WHEN l.id IS NOT NULL
            THEN right(format('%%s line %%s #%%s (%%s)', r.name, l.number, l.id, p.code), 128)
            WHEN b.id IS NOT NULL

@@ -101,6 +101,8 @@ class Source(NamedTuple):
             return f"{self.report} line {self.report_line}"
         if self.type == bank_rules.SOURCE:
             return f"{self.statement} line {self.statement_line}"
+        if self.type == settlement_rules.CASE_SOURCE:
+            return public_ids.encode(public_ids.CASE, self.id)
         if self.type == _DISPUTE:
             return encoded(public_ids.DISPUTE, self.id) or ""
         if self.operation_kind is None:

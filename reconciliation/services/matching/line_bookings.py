@@ -156,6 +156,12 @@ def book_to_suspense(line: SettlementLine) -> None:
         _book([(to_book(line, payment_id=None), [(_SUSPENSE, line.net)])])
 
 
+def amount_in_suspense(line: SettlementLine) -> Money | None:
+    """What the line added to 1110 without a known reason, negative if it took it; None if its
+    amount is not in suspense."""
+    return line.net if _transactions_in_suspense(line) else None
+
+
 def clear_suspense(line: SettlementLine) -> None:
     """Reverse what the line booked to suspense, if it did, in the caller's transaction."""
     for transaction_id in _transactions_in_suspense(line):

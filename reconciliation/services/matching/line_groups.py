@@ -26,7 +26,7 @@ from psp_adapters.contract.settlement_reports import (
 )
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import SettlementLine
-from reconciliation.states import LineStatus
+from reconciliation.states import LINE_GIVEN_UP, LineStatus
 
 APPLIED: Final = frozenset({S.SUCCEEDED, S.EXCESS})
 """The operation has moved its money, and was not reversed."""
@@ -70,7 +70,8 @@ def signed_minor(operation: Operation) -> int:
 def group_of(line: SettlementLine) -> LineGroup:
     """The lines that were not given up, and this one."""
     members = {line.pk: line.paid_minor}
-    for key, kind, minor in _like(line).exclude(status=LineStatus.DEAD).values_list(*_READ):
+    counted = _like(line).exclude(status__in=sorted(LINE_GIVEN_UP))
+    for key, kind, minor in counted.values_list(*_READ):
         if minor * SIGNS[LineKind(kind)] > 0:
             members[key] = minor
     own = line.paid_minor

@@ -25,7 +25,7 @@ from reconciliation.models import SettlementLine, SettlementShare
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.line_groups import APPLIED, SIGNS
 from reconciliation.services.matching.operation_lines import reported_amount
-from reconciliation.states import LINE_WAITING, LineStatus
+from reconciliation.states import LINE_GIVEN_UP, LINE_WAITING
 
 _SUMS_MOST: Final = 5_000
 """Of more captures than have so many different sums, no choice is the only one."""
@@ -143,7 +143,7 @@ def _has_own_line(capture: Operation) -> bool:
         psp_id=capture.psp_id,
         kind__in=[kind.value for kind in CHARGE_LINES],
     )
-    return bool(capture.psp_id) and own.exclude(status=LineStatus.DEAD).exists()
+    return bool(capture.psp_id) and own.exclude(status__in=sorted(LINE_GIVEN_UP)).exists()
 
 
 def left_of_all(line: SettlementLine, captures: Sequence[Operation]) -> int:

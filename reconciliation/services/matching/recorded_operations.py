@@ -33,7 +33,7 @@ from reconciliation.services.matching.line_groups import (
     discrepancy_of_group,
 )
 from reconciliation.services.matching.operation_lines import NO_PAYMENT
-from reconciliation.states import LineStatus
+from reconciliation.states import LINE_GIVEN_UP, LineStatus
 
 
 def _list(values: Collection[str]) -> str:
@@ -57,7 +57,7 @@ _GROUP: Final = (
     f"{_LINES} x JOIN (VALUES {_SIGNS}) AS g (kind, sign, is_refund) "
     "ON g.kind = x.kind AND g.sign = sign(x.paid_minor) "
     "WHERE x.psp_account_id = l.psp_account_id AND x.psp_id = l.psp_id "
-    f"AND x.paid_currency = l.paid_currency AND x.status <> '{LineStatus.DEAD}' "
+    f"AND x.paid_currency = l.paid_currency AND x.status NOT IN ({_list(LINE_GIVEN_UP)}) "
     f"AND g.is_refund = (o.kind = '{K.REFUND}')"
 )
 _SUM: Final = f"(SELECT sum(x.paid_minor) FROM {_GROUP})"
