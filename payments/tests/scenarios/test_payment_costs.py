@@ -55,7 +55,8 @@ class Cost:
     index_entries: float
     """Rows written, times the indexes of their table: at most so many. An update that finds room in
     its page writes none, which depends on what was there before. The indexes of notifications that
-    state results are left out: the sandbox PSP sends none."""
+    state results are left out: the sandbox PSP sends none. So are block indexes, which get no entry
+    for a row."""
 
     def at_most(self, other: Cost) -> Cost:
         """The smaller figure of both, of each kind."""
@@ -125,7 +126,8 @@ class Meter:
         row = self.owner.execute(
             "SELECT pg_current_xact_id()::text::bigint, "
             "(SELECT sum((n_tup_ins + n_tup_upd) * "
-            "(SELECT count(*) FROM pg_index WHERE indrelid = relid "
+            "(SELECT count(*) FROM pg_index JOIN pg_class c ON c.oid = indexrelid "
+            "JOIN pg_am m ON m.oid = c.relam AND m.amname <> 'brin' WHERE indrelid = relid "
             "AND coalesce(pg_get_expr(indpred, indrelid), '') NOT LIKE '%states_result%')) "
             "FROM pg_stat_user_tables)"
         ).fetchone()
