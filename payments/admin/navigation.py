@@ -101,6 +101,8 @@ def _settlement() -> dict[str, Any]:
         _item("Settlement lines", "reconciliation", "toc", "settlementline"),
         _item("Settlement matches", "reconciliation", "join_inner", "settlementmatch"),
         _item("Settlement shares", "reconciliation", "join_inner", "settlementshare"),
+        _item("Line variances", "reconciliation", "difference", "linevariance"),
+        _item("Payout sums", "reconciliation", "functions", "payoutsum"),
         _item("Missing settlements", "reconciliation", "event_busy", "missingsettlement"),
         _item("Settlement watches", "reconciliation", "visibility", "settlementwatch"),
         _item("Stated balances", "reconciliation", "scale", "statedbalance"),

@@ -82,6 +82,7 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("report_of_line", "number"),
                     ("kind", "psp_type"),
                     ("shown_gross", "shown_fee"),
+                    ("shown_parts", "variances"),
                     ("shown_net", "shown_paid"),
                     ("psp_payout_id", "exchange_rate"),
                     ("psp_id", "psp_payment_id"),
@@ -133,6 +134,22 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="net")
     def shown_net(self, line: SettlementLine) -> SafeString:
         return display.in_one_line(str(line.net))
+
+    @shown(description="components of the fee")
+    def shown_parts(self, line: SettlementLine) -> str:
+        parts = line.fee_parts
+        named = {
+            "markup": parts.markup,
+            "interchange": parts.interchange,
+            "scheme fee": parts.scheme_fee,
+        }
+        return (
+            ", ".join(f"{name} {each}" for name, each in named.items() if each) or display.NOTHING
+        )
+
+    @shown(description="variances")
+    def variances(self, line: SettlementLine) -> str:
+        return ", ".join(map(str, line.variances.order_by("id"))) or display.NOTHING
 
     @shown(description="converted from")
     def shown_paid(self, line: SettlementLine) -> SafeString | str:

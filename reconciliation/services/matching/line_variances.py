@@ -131,14 +131,11 @@ def _of_fees(charges: Sequence[tuple[LineToBook, UUID]]) -> list[tuple[LineToBoo
     return [
         (line, variance)
         for line, operation_id in judged
-        for variance in fee_variances(
-            costs[line.psp_account],
-            gross=line.gross,
-            parts=line.fee_parts,
-            method=methods[operation_id],
-        )
         # What is agreed is about a charge as a whole: a line of a part of it is not judged.
-        if line.paid.minor == methods[operation_id].amount_minor
+        if (method := methods.get(operation_id)) and line.paid.minor == method.amount_minor
+        for variance in fee_variances(
+            costs[line.psp_account], gross=line.gross, parts=line.fee_parts, method=method
+        )
     ]
 
 
