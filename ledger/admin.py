@@ -26,6 +26,7 @@ from unfold.views import ChangeList
 from ledger import dispute_rules, posting_rules, selectors, settlement_rules
 from ledger.chart import CHART, PSP_RECEIVABLE, AccountRef
 from ledger.models import (
+    Availability,
     BalanceSnapshot,
     LedgerAccount,
     LedgerEntry,
@@ -323,6 +324,17 @@ class LedgerAccountAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
     def balance(self, account: LedgerAccount) -> str:
         ref = AccountRef(account.code, account.dimension, account.currency)
         return str(selectors.balance(ref))
+
+
+@admin.register(Availability)
+class AvailabilityAdmin(AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """From which day on a merchant may have what a transaction changed."""
+
+    list_display = ("transaction", "available_on", "is_stated", "written_on")
+    list_select_related = ("transaction",)
+    ordering = ("-transaction_id",)
+    fields = list_display
+    readonly_fields = fields
 
 
 @admin.register(BalanceSnapshot)

@@ -75,7 +75,8 @@ class LedgerTransaction(QuicklyLoaded):
     value_date = models.DateField(null=True)
     """The day of what it is about, if that day was closed already; else NULL: `effective_date`."""
     available_on = models.DateField(null=True)
-    """From this day (UTC) on the merchant may have what it changed; NULL: from `effective_date`."""
+    """From this day (UTC) on the merchant may have what it changed; NULL: from `effective_date`.
+    An estimate: once the PSP has settled it, `Availability` says the day."""
     posted_at = models.DateTimeField()
     """When we wrote it."""
     reverses = models.ForeignKey(
@@ -118,6 +119,36 @@ class LedgerTransaction(QuicklyLoaded):
 
     def __str__(self) -> str:
         return f"{self.rule} {self.id}"
+
+
+class Availability(models.Model):
+    """From which day on a merchant may have what a transaction changed, as the PSP has settled it.
+
+    There is no row while the estimate of the transaction holds.
+    """
+
+    application_rights: ClassVar[tuple[str, ...]] = ("select", "insert", "update")
+    permanent_columns: ClassVar[tuple[str, ...]] = ("transaction_id", "merchant_id")
+
+    transaction = models.OneToOneField(
+        LedgerTransaction, on_delete=models.PROTECT, primary_key=True, db_constraint=False
+    )
+    merchant_id = models.UUIDField()
+    available_on = models.DateField()
+    is_stated = models.BooleanField()
+    """Settlement lines of its own say so; else it follows its charge."""
+    written_on = models.DateField()
+    """The day (UTC) of the last change."""
+
+    class Meta:
+        db_table = "ledger_availability"
+        verbose_name_plural = "availabilities"
+        indexes = (
+            models.Index(fields=["merchant_id", "available_on"], name="availability_of_merchant"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.transaction_id} on {self.available_on}"
 
 
 class LedgerEntry(QuicklyLoaded):

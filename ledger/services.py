@@ -1,4 +1,4 @@
-"""The only writers of the books: `post`, `post_series`, and the job that takes balance snapshots.
+"""The only writers of the books: `post`, `post_series`, `write_availability` and snapshots.
 
 What to post is decided by the caller, by the rules in posting_rules, dispute_rules and
 settlement_rules.
@@ -41,8 +41,11 @@ _INSERT_TRANSACTIONS: Final = """
            CASE WHEN given.day <= p.closing_through THEN p.closing_through + 1 ELSE given.day END,
            CASE WHEN given.day <= p.closing_through THEN given.day END,
            CASE WHEN t.reverses_id IS NULL THEN t.available_on
-                ELSE (SELECT o.available_on FROM ledger_transaction o
-                       WHERE o.id = t.reverses_id AND o.available_on > given.day) END
+                ELSE (SELECT coalesce(v.available_on, o.available_on)
+                        FROM ledger_transaction o
+                        LEFT JOIN ledger_availability v ON v.transaction_id = o.id
+                       WHERE o.id = t.reverses_id
+                         AND coalesce(v.available_on, o.available_on) > given.day) END
       FROM (VALUES (%s, %s::uuid, %s::uuid, %s::uuid, %s, %s::date, %s::timestamptz))
         AS given (source_type, source_id, payment_id, merchant_id, psp_account, day, posted_at)
       LEFT JOIN ledger_period p ON p.psp_account = given.psp_account
@@ -125,6 +128,25 @@ _POST: Final = f"WITH written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
 _POST_WITH_ACCOUNTS: Final = (
     f"WITH accounts AS ({_INSERT_ACCOUNTS}), written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
 )
+
+
+_WRITE_AVAILABILITY: Final = """
+    INSERT INTO ledger_availability
+        (transaction_id, merchant_id, available_on, is_stated, written_on)
+    SELECT g.*, %s FROM unnest(%s::uuid[], %s::uuid[], %s::date[], %s::boolean[]) AS g
+    ON CONFLICT (transaction_id) DO UPDATE
+       SET available_on = EXCLUDED.available_on, is_stated = EXCLUDED.is_stated,
+           written_on = EXCLUDED.written_on"""
+
+
+class SettledDay(NamedTuple):
+    """From which day on a merchant may have what one ledger transaction changed."""
+
+    transaction_id: UUID
+    merchant_id: UUID
+    available_on: date
+    is_stated: bool
+    """Settlement lines of its own say so; else it follows its charge."""
 
 
 class Sourced(NamedTuple):
@@ -330,3 +352,10 @@ def _refusal(error: IntegrityError, source: str) -> Exception:
         # The database lost accounts this process had seen (a restore): learn them afresh.
         forget_known_accounts()
     return error
+
+
+def write_availability(days: Sequence[SettledDay], *, today: date) -> None:
+    """Write these days in the caller's transaction, each transaction at most once."""
+    if days:
+        columns = [list(column) for column in zip(*days, strict=True)]
+        statements.execute(_WRITE_AVAILABILITY, [today, *columns])

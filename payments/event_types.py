@@ -75,8 +75,7 @@ EVENT_TYPES: Final[dict[str, str]] = {
 
 NOT_TOLD_YET: Final = frozenset(
     {
-        *("balance.available", "payment_intent.partially_funded"),
-        "payment_method.automatically_updated",
+        *("payment_intent.partially_funded", "payment_method.automatically_updated"),
         *(name for name, shown in EVENT_TYPES.items() if shown in _OF_THINGS_TO_COME),
     }
 )

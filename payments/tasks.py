@@ -9,6 +9,7 @@ from celery import shared_task
 
 from payments.services.approvals import decisions
 from payments.services.automatic_actions import (
+    balance_announcements,
     expired_sessions,
     late_success_reversals,
     months,
@@ -80,6 +81,12 @@ def verify_books() -> int:
 def purge_old_deliveries() -> int:
     """Delete deliveries to webhook endpoints that ended long ago."""
     return retention.purge_old_deliveries()
+
+
+@shared_task
+def announce_balances() -> int:
+    """Tell merchants that pending money has become available."""
+    return balance_announcements.announce_balances()
 
 
 @shared_task

@@ -158,6 +158,13 @@ SWEEPS: Final = (
         why="requests for approval that were not decided in time: what they reserved is released",
     ),
     Sweep(
+        name="announce-balances",
+        task="payments.tasks.announce_balances",
+        every_seconds=60,
+        lease_seconds=_LEASE_SECONDS,
+        why="money becomes available by date, and by settlement lines: merchants are told",
+    ),
+    Sweep(
         name=HEARTBEATS[Queue.MONEY],
         task="paymentsite.celery.heartbeat_money",
         every_seconds=None,

@@ -59,6 +59,8 @@ LEFT_OUT: Final[dict[str, str]] = {
     "payments_service_key": "the same",
     "ledger_period": "lives close no day",
     "ledger_seal": "a sweep seals what lives wrote",
+    "ledger_availability": "no life is in a settlement report",
+    "payments_merchant_balance": "a sweep writes it, once for each merchant and mode",
     "payments_case": "no life leaves one open, nor are there any",
     "payments_approval": "no life has a refund over its limit",
     "payments_approval_limit": "the same",

@@ -45,6 +45,7 @@ _PAGES: Final = {
     public_ids.PAYMENT_LINK: "admin:payments_paymentlink_change",
     public_ids.CASE: "admin:payments_case_change",
     public_ids.APPROVAL: "admin:payments_approval_change",
+    public_ids.BALANCE: "admin:payments_merchantbalance_change",
     public_ids.BALANCE_TRANSACTION: "admin:ledger_ledgertransaction_change",
 }
 

@@ -25,6 +25,7 @@ from payments.models import (
     ApiKey,
     AuditEntry,
     Merchant,
+    MerchantBalance,
     PspAccount,
     RoutingRule,
 )
@@ -237,3 +238,17 @@ class PspAccountAdmin(SearchByPublicId, WithHistory):
     def texts(self, term: str) -> Iterable[Q]:
         # Accounts are few: a scan of this table is cheap.
         yield Q(code__istartswith=term)
+
+
+@admin.register(MerchantBalance)
+class MerchantBalanceAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """How far merchants were told that money has become available."""
+
+    list_display = ("public_id", "merchant", "mode", "announced_to", "is_due")
+    list_select_related = ("merchant",)
+    list_filter = ("livemode",)
+    search_help_text = "bal_… or acct_…"
+    id_paths = {public_ids.BALANCE: "pk", public_ids.MERCHANT: "merchant_id"}
+    fieldsets = (
+        group(None, ("public_id",), ("merchant", "mode"), ("announced_to", "is_due"), "event_seq"),
+    )

@@ -72,6 +72,8 @@ def _books() -> dict[str, Any]:
         _item("Entries", "ledger", "format_list_bulleted", "ledgerentry"),
         _item("Accounts", "ledger", "account_balance", "ledgeraccount"),
         _item("Balance snapshots", "ledger", "photo_camera", "balancesnapshot"),
+        _item("Availabilities", "ledger", "event_available", "availability"),
+        _item("Merchant balances", "payments", "savings", "merchantbalance"),
         _item("Seals", "ledger", "verified_user", "seal"),
         _item("Periods", "ledger", "event_available", "period"),
         _item("Closes of the books", "reconciliation", "lock", "booksclose"),

@@ -31,6 +31,7 @@ from payments.models.merchant import ApiKey as ApiKey
 from payments.models.merchant import DisputedRefundPolicy as DisputedRefundPolicy
 from payments.models.merchant import LossPolicy as LossPolicy
 from payments.models.merchant import Merchant as Merchant
+from payments.models.merchant import MerchantBalance as MerchantBalance
 from payments.models.merchant import PspAccount as PspAccount
 from payments.models.merchant import books_of as books_of
 from payments.models.notification import PspNotification as PspNotification

@@ -312,3 +312,26 @@ class ApiKey(QuicklyLoaded):
 
     def __str__(self) -> str:
         return f"sk_{'live' if self.livemode else 'test'}_…{self.last4}"
+
+
+class MerchantBalance(WithPublicId, MerchantOwned):
+    """One merchant in one mode; its events are numbered like any aggregate's."""
+
+    application_rights = ("select", "insert", "update")
+    permanent_columns = ("merchant_id", "livemode")
+    public_id_prefix = public_ids.BALANCE
+
+    announced_to = models.DateField()
+    """The last day (UTC) of which it was told what became available on it."""
+    is_due = models.BooleanField(default=False, db_default=False)
+    """Whether a settlement line has made pending money available since."""
+    event_seq = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        db_table = "payments_merchant_balance"
+        constraints = [
+            models.UniqueConstraint(fields=["merchant", "livemode"], name="merchant_balance_once"),
+        ]
+        indexes = [
+            models.Index("merchant", name="merchant_balance_due", condition=models.Q(is_due=True)),
+        ]

@@ -2,7 +2,8 @@
 
 A balance transaction is a ledger transaction that changed the merchant's account; the platform fee
 booked with a capture is shown with it, so that the nets add up to the balance. When money becomes
-available is an estimate, fixed when it was booked. What may not live here: writes.
+available is what its settlement lines say; before they come an estimate, made when it was booked.
+What may not live here: writes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 
 from ledger import selectors as books
 from ledger.chart import Direction
@@ -82,15 +84,17 @@ class Balance:
     """Of the same currencies: what becomes available on a later day."""
 
 
-SHOWN: Final = """
+_AVAILABLE_ON: Final = "coalesce(v.available_on, t.available_on, t.value_date, t.effective_date)"
+SHOWN: Final = f"""
            t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.minor, 0),
            coalesce(o.charge_id, o.id), r.id, d.id,
-           coalesce(t.available_on, t.value_date, t.effective_date)"""
+           {_AVAILABLE_ON}"""
 """The columns of CHANGES that `balance_transaction_of` takes."""
 # Fees are shown with the capture (or its reversal) that they were booked with. The OR lets
 # PostgreSQL probe the unique index for that companion, and for fees only.
 CHANGES: Final = """
       FROM ledger_transaction t
+      LEFT JOIN ledger_availability v ON v.transaction_id = t.id
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id AND a.code = 2100
       LEFT JOIN LATERAL (
@@ -116,11 +120,17 @@ CHANGES: Final = """
                             ELSE 'reversal_of_captured' END))"""
 """Every change of what merchants are owed; FEE_RULES is its parameter."""
 _MERCHANTS_ROWS: Final = f"SELECT {SHOWN} {CHANGES} AND t.merchant_id = %s AND a.dimension = %s"
-# Reads as many rows as the merchant has pending, however long its history is: OFFSET 0 keeps the
-# planner from going through all entries of the merchant's account instead.
+# Reads as many rows as the merchant has pending, however long its history is: OFFSET 0 and a
+# subquery for each estimate keep the planner from going through all that the merchant has instead.
 _PENDING: Final = """
     SELECT p.currency, sum(p.minor)
-      FROM ledger_transaction t
+      FROM (SELECT id FROM ledger_transaction e
+             WHERE e.merchant_id = %s AND e.available_on > %s AND (
+                   SELECT s.is_stated FROM ledger_availability s
+                    WHERE s.transaction_id = e.id) IS NULL
+             UNION ALL
+            SELECT transaction_id FROM ledger_availability
+             WHERE merchant_id = %s AND available_on > %s) AS t
      CROSS JOIN LATERAL (
            SELECT e.currency,
                   sum(CASE e.direction WHEN 'C' THEN e.amount_minor ELSE -e.amount_minor END)
@@ -128,11 +138,23 @@ _PENDING: Final = """
              JOIN ledger_account a ON a.id = e.account_id
             WHERE a.code = 2100 AND a.dimension = %s
             GROUP BY e.currency) AS p (currency, minor)
-     WHERE t.merchant_id = %s AND t.available_on > %s
      GROUP BY p.currency"""
-_AVAILABLE_FROM: Final = (
-    "extract(epoch FROM coalesce(t.available_on, t.value_date, t.effective_date)::timestamp)"
-)
+# What was pending until one of these days; a row that was written for a day gone by was not.
+_BECAME_AVAILABLE: Final = """
+    SELECT EXISTS (
+        SELECT FROM (
+            SELECT id FROM ledger_transaction e
+             WHERE e.merchant_id = %s AND e.available_on > %s AND e.available_on <= %s AND (
+                   SELECT s.is_stated FROM ledger_availability s
+                    WHERE s.transaction_id = e.id) IS NULL
+             UNION ALL
+            SELECT transaction_id FROM ledger_availability
+             WHERE merchant_id = %s AND available_on > %s AND available_on <= %s
+               AND available_on > written_on) AS t
+          JOIN ledger_entry e ON e.transaction_id = t.id
+          JOIN ledger_account a ON a.id = e.account_id
+         WHERE a.code = 2100 AND a.dimension = %s)"""
+_AVAILABLE_FROM: Final = f"extract(epoch FROM {_AVAILABLE_ON}::timestamp)"
 _COMPARISONS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _OF_DISPUTE: Final = " AND d.id = %s"
 _OF_REFUND: Final = " AND r.id = %s"
@@ -144,11 +166,17 @@ def balance_of(scope: Scope) -> Balance:
 
     Both are read as they stood at one moment; opens a transaction of its own.
     """
-    dimension = _dimension(scope)
     with transaction.atomic(durable=True):
         execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        sums = books.balances(codes=[_MERCHANT_PAYABLE], dimension=dimension)
-        pending = dict(execute(_PENDING, [dimension, scope.merchant_id, _today()]))
+        return read_balance(scope)
+
+
+def read_balance(scope: Scope) -> Balance:
+    """The same in the caller's transaction, which reads as of one moment."""
+    dimension = _dimension(scope)
+    sums = books.balances(codes=[_MERCHANT_PAYABLE], dimension=dimension)
+    later_than = [scope.merchant_id, _today()]
+    pending = dict(execute(_PENDING, [*later_than, *later_than, dimension]))
     balance = Balance([], [])
     for owed in sorted(sums.values(), key=lambda money: money.currency):
         later = Money(int(pending.get(owed.currency, 0)), owed.currency)
@@ -157,10 +185,17 @@ def balance_of(scope: Scope) -> Balance:
     return balance
 
 
+def became_available(scope: Scope, *, after: date, to: date) -> bool:
+    """Whether the merchant had money pending that became available on one of these days."""
+    given = [scope.merchant_id, after, to]
+    return bool(execute(_BECAME_AVAILABLE, [*given, *given, _dimension(scope)])[0][0])
+
+
 def available_on_of(transaction_id: UUID) -> date | None:
     """When the money of a ledger transaction becomes available; None if at once."""
     found = LedgerTransaction.objects.filter(pk=transaction_id)
-    day: date | None = found.values_list("available_on", flat=True).first()
+    settled_on = Coalesce("availability__available_on", "available_on")
+    day: date | None = found.values_list(settled_on, flat=True).first()
     return day
 
 

@@ -29,8 +29,16 @@ _PENDING_ON: Final = """
            SELECT sum(CASE e.direction WHEN 'C' THEN e.amount_minor ELSE -e.amount_minor END)
              FROM ledger_transaction t
              JOIN ledger_entry e ON e.transaction_id = t.id AND e.account_id = a.id
-            WHERE t.merchant_id = split_part(a.dimension, ':', 1)::uuid
-              AND t.available_on > %(day)s::date AND t.effective_date <= %(day)s) AS later (minor)
+            WHERE t.effective_date <= %(day)s AND t.id IN (
+                  SELECT p.id FROM ledger_transaction p
+                   WHERE p.merchant_id = split_part(a.dimension, ':', 1)::uuid
+                     AND p.available_on > %(day)s::date AND (
+                         SELECT s.is_stated FROM ledger_availability s
+                          WHERE s.transaction_id = p.id) IS NULL
+                   UNION ALL
+                  SELECT v.transaction_id FROM ledger_availability v
+                   WHERE v.merchant_id = split_part(a.dimension, ':', 1)::uuid
+                     AND v.available_on > %(day)s::date)) AS later (minor)
      WHERE a.code = 2100 AND later.minor <> 0
        AND (%(merchant)s::text IS NULL OR split_part(a.dimension, ':', 1) = %(merchant)s)"""
 _OF_DAYS: Final = f"""

@@ -65,9 +65,9 @@ def test_the_list_of_types_not_emitted_is_what_no_service_names() -> None:
 def test_every_type_of_stripes_may_be_subscribed_to_but_no_start_that_nothing_has() -> None:
     assert _names() <= EVENT_PATTERNS
     assert not NEVER_EMITTED & EMITTED
-    for pattern in ("payout.*", "review.*", "radar.*", "balance.*", "charge.suceeded"):
+    for pattern in ("payout.*", "review.*", "radar.*", "reporting.*", "charge.suceeded"):
         assert pattern not in EVENT_PATTERNS
-    assert {"payment_intent.*", "payment_method.*", *EMITTED} <= EVENT_PATTERNS
+    assert {"payment_intent.*", "payment_method.*", "balance.*", *EMITTED} <= EVENT_PATTERNS
 
 
 def test_an_event_of_an_undeclared_type_cannot_be_drafted() -> None:

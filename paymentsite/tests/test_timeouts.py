@@ -15,6 +15,7 @@ from payments.api.request_headers import WAIT_SECONDS_MAX
 from payments.models import Merchant
 from payments.services.approvals import decisions
 from payments.services.automatic_actions import (
+    balance_announcements,
     expired_sessions,
     late_success_reversals,
     months,
@@ -146,6 +147,7 @@ HELD = {
         expired_sessions.SWEEP_SECONDS, expired_sessions.LOOK_UP_SECONDS + CALL_SECONDS
     ),
     "expire-approvals": Held(decisions.SWEEP_SECONDS, TRANSACTION_SECONDS),
+    "announce-balances": Held(balance_announcements.SWEEP_SECONDS, TRANSACTION_SECONDS),
     "heartbeat-money": Held(0, STATEMENT_SECONDS),
     "heartbeat-routine": Held(0, STATEMENT_SECONDS),
     "seal-rows": Held(ledger_tasks.seals.RUN_SECONDS, STATEMENT_SECONDS),

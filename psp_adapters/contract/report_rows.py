@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
@@ -99,6 +99,7 @@ def checked_line(
     kinds: Mapping[str, LineKind] = KINDS,
     psp_payout_id: str = "",
     conversion: Conversion | None = None,
+    available_on: date | None = None,
 ) -> ReportLine:
     """A line of a report, its kind by `psp_type`; `money` is gross, fee and net.
 
@@ -130,6 +131,7 @@ def checked_line(
         occurred_at=occurred_at,
         psp_payout_id=identifier(psp_payout_id) if psp_payout_id else "",
         conversion=conversion if kind in OPERATION_LINES else None,
+        available_on=available_on,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -125,6 +125,8 @@ class ReportLine:
     has it too. Empty if the PSP does not say."""
     conversion: Conversion | None = None
     """Of a charge or refund whose payment is in another currency than `gross`."""
+    available_on: date | None = None
+    """The day from which on its money can be paid out; None if the PSP does not say it."""
 
     @property
     def paid(self) -> Money:

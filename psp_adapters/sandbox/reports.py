@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
@@ -173,6 +173,7 @@ def _line(row: Row, number: int) -> ReportLine:
         if "payout_id" in row
         else "",
         conversion=_conversion(row, number) if row.get("paid_currency") else None,
+        available_on=_available_on(row, number),
     )
 
 
@@ -183,6 +184,14 @@ def _conversion(row: Row, number: int) -> Conversion:
         return Conversion(paid=paid, rate=row["exchange_rate"])
     except (KeyError, ValueError, LedgerError):
         raise _unreadable(number, "not an amount that was converted") from None
+
+
+def _available_on(row: Row, number: int) -> date | None:
+    said = row.get("available_on", "")
+    try:
+        return date.fromisoformat(said) if said else None
+    except ValueError:
+        raise _unreadable(number, "available_on is not a day") from None
 
 
 def _fee_parts(row: Row, number: int) -> FeeParts | None:

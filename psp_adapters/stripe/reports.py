@@ -63,11 +63,16 @@ _ADDED_KEYS: Final = ("payout",)
 """Behind them, in reports that were written since these are read."""
 _CONVERTED_KEYS: Final = ("paid", "paid_currency", "rate")
 """Behind these, of what Stripe converted."""
+_AVAILABLE_KEYS: Final = ("available",)
+"""At the end, since the day is read."""
 _FORMS: Final = (
     _LINE_KEYS,
     _LINE_KEYS + _ADDED_KEYS,
     _LINE_KEYS + _ADDED_KEYS + _CONVERTED_KEYS,
+    _LINE_KEYS + _ADDED_KEYS + _AVAILABLE_KEYS,
+    _LINE_KEYS + _ADDED_KEYS + _CONVERTED_KEYS + _AVAILABLE_KEYS,
 )
+_AVAILABLE_COLUMNS: Final = ("available_on_utc", "available_on")
 _NAME: Final = re.compile(r"po_[A-Za-z0-9]{1,96}")
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}Z?")
 
@@ -132,6 +137,7 @@ def _row_of(view: Json, payout: str) -> Json:
     category, intent = view["reporting_category"], source.get("payment_intent") or ""
     if isinstance(intent, dict):
         intent = intent["id"]
+    available = {"available": view["available_on"]} if "available_on" in view else {}
     return {
         "id": view["id"],
         "category": category,
@@ -145,6 +151,7 @@ def _row_of(view: Json, payout: str) -> Json:
         "created": view["created"],
         "payout": payout,
         **_converted(view, source),
+        **available,
     }
 
 
@@ -191,6 +198,7 @@ def _line(row: Json) -> ReportLine:
         kinds=_KINDS,
         psp_payout_id=row.get("payout", ""),
         conversion=_conversion_of(row),
+        available_on=moment_of(row["available"]).date() if "available" in row else None,
     )
 
 
@@ -239,8 +247,7 @@ def _require_columns(columns: list[str]) -> None:
 
 def _csv_line(row: dict[str, str]) -> ReportLine:
     currency = row["currency"].upper()
-    if not _MOMENT.fullmatch(row["created"]):
-        raise ValueError("not a time")
+    available = [row.get(column, "") for column in _AVAILABLE_COLUMNS]
     gross, fee, net = (AMOUNTS.from_major(row[name], currency) for name in ("gross", "fee", "net"))
     is_of_payment = row["reporting_category"] not in _NAMES_A_SOURCE
     return checked_line(
@@ -250,10 +257,11 @@ def _csv_line(row: dict[str, str]) -> ReportLine:
         psp_payment_id=row["payment_intent_id"],
         reference=row.get(_CSV_REFERENCE, "") if is_of_payment else "",
         money=(gross, fee, net),
-        occurred_at=datetime.fromisoformat(row["created"].removesuffix("Z")).replace(tzinfo=UTC),
+        occurred_at=_moment(row["created"]),
         kinds=_KINDS,
         psp_payout_id=row.get("automatic_payout_id", ""),
         conversion=_conversion_in_csv(row, gross),
+        available_on=next((_moment(each).date() for each in available if each), None),
     )
 
 
@@ -263,3 +271,9 @@ def _conversion_in_csv(row: dict[str, str], gross: Money) -> Conversion | None:
     if not amount or currency.upper() in ("", gross.currency):
         return None
     return Conversion(paid=AMOUNTS.from_major(amount, currency.upper()), rate="")
+
+
+def _moment(said: str) -> datetime:
+    if not _MOMENT.fullmatch(said):
+        raise ValueError("not a time")
+    return datetime.fromisoformat(said.removesuffix("Z")).replace(tzinfo=UTC)

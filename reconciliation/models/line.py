@@ -38,7 +38,7 @@ class SettlementLine(MachineModel):
         *("psp_type", "psp_id", "psp_payment_id", "reference", "currency", "gross_minor"),
         *("fee_minor", "markup_minor", "interchange_minor", "scheme_fee_minor", "occurred_at"),
         *("psp_payout_id", "converted_from_minor", "converted_from_currency", "exchange_rate"),
-        "stored_at",
+        *("available_on", "stored_at"),
     )
 
     report = models.ForeignKey(
@@ -89,6 +89,9 @@ class SettlementLine(MachineModel):
         output_field=models.CharField(max_length=3),
         db_persist=True,
     )
+    available_on = models.DateField(null=True, blank=True)
+    """From this day on its money can be paid out: as the line says, else the day of the payout that
+    its report is about, else the day of the line. NULL: the day of the line."""
 
     status = StatusField(max_length=16, default=S.OPEN)
     attempts = models.PositiveIntegerField(default=0)
@@ -260,6 +263,7 @@ class SettlementLine(MachineModel):
             occurred_at=self.occurred_at,
             psp_payout_id=self.psp_payout_id,
             conversion=self.conversion,
+            available_on=self.available_on,
         )
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.MATCHED), target=S.MATCHED)

@@ -9,6 +9,7 @@ from payments import public_ids
 from payments.models import PspAccount
 from payments.models.machine import MachineModel, StatusField
 from payments.states import sources_of
+from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.states import REPORT_TRANSITIONS, ReportStatus
 
 S = ReportStatus
@@ -172,6 +173,7 @@ class StagedLine(models.Model):
     converted_from_minor = models.BigIntegerField(null=True, blank=True)
     converted_from_currency = models.CharField(max_length=3, null=True, blank=True)
     exchange_rate = models.CharField(max_length=32, blank=True, db_default="")
+    available_on = models.DateField(null=True)
 
     class Meta:
         db_table = "reconciliation_staged_line"
@@ -183,7 +185,12 @@ class StagedLine(models.Model):
                 "number",
                 name="staged_without_id",
                 condition=models.Q(identity=""),
-            )
+            ),
+            models.Index(
+                "report",
+                name="staged_payout",
+                condition=models.Q(kind=LineKind.PAYOUT.value),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from payments.models import (
     Dispute,
     DisputeResponse,
     Merchant,
+    MerchantBalance,
     Operation,
     PaymentIntent,
     PspAccount,
@@ -177,17 +178,30 @@ def for_intent(intent: PaymentIntent | SetupIntent, actor: str) -> Caller:
     )
 
 
+def _psp_account(row: MerchantBalance | WebhookEndpoint) -> PspAccount | None:
+    merchant = row.merchant
+    return merchant.live_psp_account if row.livemode else merchant.test_psp_account
+
+
+def for_balance(balance: MerchantBalance, actor: str) -> Caller:
+    """The caller on behalf of a balance's merchant, who may have no PSP account in its mode."""
+    return Caller(
+        merchant=balance.merchant,
+        livemode=balance.livemode,
+        psp_account=cast(PspAccount, _psp_account(balance)),
+        actor=actor,
+    )
+
+
 def for_endpoint(endpoint: WebhookEndpoint, actor: str) -> Caller:
     """The caller on behalf of an endpoint's merchant.
 
     A merchant may have no PSP account in this mode: nothing done to an endpoint needs one.
     """
-    merchant = endpoint.merchant
-    account = merchant.live_psp_account if endpoint.livemode else merchant.test_psp_account
     return Caller(
-        merchant=merchant,
+        merchant=endpoint.merchant,
         livemode=endpoint.livemode,
-        psp_account=cast(PspAccount, account),
+        psp_account=cast(PspAccount, _psp_account(endpoint)),
         actor=actor,
         api_version=endpoint.api_version,
     )

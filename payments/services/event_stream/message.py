@@ -27,6 +27,7 @@ SUBJECTS: Final = {
     "customer": public_ids.CUSTOMER,
     "payment_method": public_ids.PAYMENT_METHOD,
     "webhook_endpoint": public_ids.WEBHOOK_ENDPOINT,
+    "balance": public_ids.BALANCE,
 }
 """By aggregate type: the prefix of its public id."""
 _SEQUENCE_DIGITS: Final = 10

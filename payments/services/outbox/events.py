@@ -12,6 +12,7 @@ from payments.event_types import EVENT_TYPES
 from payments.models import (
     Customer,
     Event,
+    MerchantBalance,
     PaymentIntent,
     PaymentMethod,
     SetupIntent,
@@ -21,7 +22,9 @@ from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller
 from payments.services.outbox import relay_wakeup
 
-Aggregate = PaymentIntent | SetupIntent | Customer | PaymentMethod | WebhookEndpoint
+Aggregate = (
+    PaymentIntent | SetupIntent | Customer | PaymentMethod | WebhookEndpoint | MerchantBalance
+)
 
 AGGREGATE_TYPES = {
     PaymentIntent: "payment_intent",
@@ -29,6 +32,7 @@ AGGREGATE_TYPES = {
     Customer: "customer",
     PaymentMethod: "payment_method",
     WebhookEndpoint: "webhook_endpoint",
+    MerchantBalance: "balance",
 }
 
 

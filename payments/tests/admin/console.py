@@ -20,6 +20,7 @@ from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Customer, Deadline, Operation, WebhookEndpoint
+from payments.services.automatic_actions.balance_announcements import announce_balances
 from payments.services.callers.caller import CommandRequest
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.checkout.links import LinkDetails, create_link, visit
@@ -221,6 +222,7 @@ def settle(shop: Shop) -> None:
     settling.close()
     [report] = settling.take_in()
     watch_balances()
+    announce_balances()
     watch_settlements(now=now_utc() + timedelta(days=30))
     charge = Operation.objects.filter(psp_account=settling.shop.account).earliest("id")
     MissingSettlement.objects.create(

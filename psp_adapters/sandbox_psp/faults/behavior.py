@@ -63,6 +63,8 @@ class Behavior:
     settlement_period_seconds: float = 86_400.0
     late_lines: float = 0.0
     """The share of lines of payments that are not in the report of their batch, but in the next."""
+    available_after_seconds: float = 0.0
+    """How long after its report is closed the money of a line is available."""
     late_seconds: float = 15.0
     hang_seconds: float = 60.0
 

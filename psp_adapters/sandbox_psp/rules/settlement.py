@@ -25,7 +25,7 @@ COLUMNS: Final = (
     *("line", "type", "payment_id", "id", "reference", "order_id", "currency"),
     *("gross_minor", "fee_minor", "net_minor", "occurred_at"),
     *("markup_minor", "interchange_minor", "scheme_fee_minor", "payout_id"),
-    *("paid_currency", "paid_minor", "exchange_rate"),
+    *("paid_currency", "paid_minor", "exchange_rate", "available_on"),
 )
 _TOTAL: Final = "total"
 # Clients choose references and order ids freely; in the file they must not break a line.
@@ -38,11 +38,18 @@ class Settlement:
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
 
-    def close_periods(self, now_ms: int, period_seconds: float, *, late_lines: float = 0.0) -> None:
+    def close_periods(
+        self,
+        now_ms: int,
+        period_seconds: float,
+        *,
+        late_lines: float = 0.0,
+        available_after_seconds: float = 0.0,
+    ) -> None:
         """Close one batch for each period that is over and in which anything happened.
 
         Periods are counted from 1970; a period of 0 never ends. `late_lines` is the share of lines
-        that come one report late.
+        that come one report late; the money of each is available `available_after_seconds` later.
         """
         period_ms = int(period_seconds * 1000)
         if period_ms <= 0:
@@ -51,7 +58,12 @@ class Settlement:
         while (first_ms := self._first_open_ms()) is not None and first_ms < running_since_ms:
             period_end_ms = first_ms // period_ms * period_ms + period_ms
             # The effects of one operation have one time, so that no operation is split.
-            self._close(before_ms=period_end_ms, at_ms=period_end_ms, late_lines=late_lines)
+            self._close(
+                before_ms=period_end_ms,
+                at_ms=period_end_ms,
+                late_lines=late_lines,
+                available_after_seconds=available_after_seconds,
+            )
 
     def close_all(
         self,
@@ -60,6 +72,7 @@ class Settlement:
         *,
         late_lines: float = 0.0,
         pay_out: bool = False,
+        available_after_seconds: float = 0.0,
     ) -> list[Report]:
         """Close the periods that are over, then everything since. Returns the new reports.
 
@@ -68,9 +81,10 @@ class Settlement:
         """
         reports = self._truth.batches.reports
         before = {account_id: len(made) for account_id, made in reports.items()}
-        self.close_periods(now_ms, period_seconds, late_lines=late_lines)
+        lines = {"late_lines": late_lines, "available_after_seconds": available_after_seconds}
+        self.close_periods(now_ms, period_seconds, **lines)
         if self._first_open_ms() is not None:
-            self._close(before_ms=None, at_ms=now_ms, late_lines=late_lines)
+            self._close(before_ms=None, at_ms=now_ms, **lines)
         if pay_out:
             for account_id, made in reports.items():
                 if len(made) > before.get(account_id, 0):
@@ -199,7 +213,14 @@ class Settlement:
         times_ms += [batches.closed_ms] if batches.late else []
         return min(times_ms, default=None)
 
-    def _close(self, *, before_ms: int | None, at_ms: int, late_lines: float) -> None:
+    def _close(
+        self,
+        *,
+        before_ms: int | None,
+        at_ms: int,
+        late_lines: float,
+        available_after_seconds: float,
+    ) -> None:
         """Close a batch with all that happened before that time, or with everything."""
         truth, batches = self._truth, self._truth.batches
         # The machine's clock may have been set back: a list by time must not miss a report.
@@ -210,6 +231,7 @@ class Settlement:
                 "until": _end(truth.effects, batches.until, before_ms),
                 "movements_until": _end(truth.movements, batches.movements_until, before_ms),
                 "late_lines": late_lines,
+                "available_after_seconds": available_after_seconds,
                 "at": closed_ms,
             }
         )
@@ -227,7 +249,9 @@ def _end(happened: Sequence[Effect | Movement], begin: int, before_ms: int | Non
 
 def files_of(report: Report) -> list[Written]:
     """The files of a report: one, without a defect."""
-    lines = [dict(zip(COLUMNS, row, strict=True)) for _, _, _, row in _rows(report)]
+    day = iso(report.available_ms)[: len("2026-01-31")]
+    rows = [(*row, day) for _, _, _, row in _rows(report)]
+    lines = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     return written_files(report.name, lines, report.defects)
 
 

@@ -125,6 +125,7 @@ def _close_settlement(simulator: Simulator, body: dict[str, Any]) -> list[Report
         behavior.settlement_period_seconds,
         late_lines=behavior.late_lines,
         pay_out=pay_out,
+        available_after_seconds=behavior.available_after_seconds,
     )
 
 

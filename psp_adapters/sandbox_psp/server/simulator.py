@@ -343,7 +343,10 @@ class Simulator:
             return Answer(200, report_csv(settlement.file(account.id, call.subject)), _CSV)
         behavior = self.behavior
         settlement.close_periods(
-            now_ms, behavior.settlement_period_seconds, late_lines=behavior.late_lines
+            now_ms,
+            behavior.settlement_period_seconds,
+            late_lines=behavior.late_lines,
+            available_after_seconds=behavior.available_after_seconds,
         )
         closed = settlement.closed_since(account.id, call.since_ms)
         data = [view for report in closed for view in report_views(report)]

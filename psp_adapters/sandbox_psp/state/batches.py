@@ -47,6 +47,7 @@ class Report:
     closed_ms: int
     effects: tuple[Effect, ...]
     movements: tuple[Movement, ...]
+    available_after_seconds: float = 0.0
     defects: tuple[Defect, ...] = ()
 
     @property
@@ -55,6 +56,11 @@ class Report:
 
     payouts: Mapping[str, str] = field(default_factory=dict)
     """By currency, the payout that the report contains, of all its lines."""
+
+    @property
+    def available_ms(self) -> int:
+        """When the money of its lines is available."""
+        return self.closed_ms + int(self.available_after_seconds * 1000)
 
     @property
     def line_count(self) -> int:
@@ -122,6 +128,7 @@ class Batches:
                 closed_ms=record["at"],
                 effects=tuple(of_payments),
                 movements=tuple(of_account),
+                available_after_seconds=record.get("available_after_seconds", 0.0),
                 defects=self._defects.pop(account_id, ()),
             )
             reports.append(report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -31,6 +31,8 @@ def row(**changes: Any) -> dict[str, Any]:
         "fee": 59,
         "net": 941,
         "created": CREATED,
+        "payout": "po_1",
+        "available": CREATED + 172_800,
     } | changes
 
 
@@ -72,6 +74,7 @@ class TestReadingStripeReports(ReportReadingContract):
                 *(("intent", ""), ("reference", "op\x851"), ("reference", "x" * 501)),
                 *(("currency", "USD"), ("currency", "xxy"), ("net", 940), ("fee", 58)),
                 *(("gross", 1000.0), ("created", 10**20), ("created", "1")),
+                *(("available", 10**20), ("available", "1")),
             ]
         }
         good = self.whole().splitlines(keepends=True)
@@ -100,6 +103,7 @@ def transaction(**changes: Any) -> dict[str, Any]:
         "net": 941,
         "currency": "usd",
         "created": CREATED,
+        "available_on": CREATED + 172_800,
         "source": {
             "id": "ch_1",
             "object": "charge",
@@ -241,7 +245,8 @@ HEADER = (
     "payment_intent_id,description,payment_metadata[reference]"
 )
 ITEMIZED = [
-    "txn_1,2026-01-01 00:00:00,,po_1,,usd,10.00,0.59,9.41,charge,ch_1,ch_1,pi_1,Order,op_1",
+    "txn_1,2026-01-01 00:00:00,2026-01-03 00:00:00,po_1,,usd,10.00,0.59,9.41,charge,ch_1,ch_1,"
+    "pi_1,Order,op_1",
     "txn_2,2026-01-01 00:00:00,,po_1,,usd,-4.00,0.00,-4.00,refund,re_1,ch_1,pi_1,,op_1",
     "txn_3,2026-01-01 00:00:00,,po_1,,jpy,500,0,500,charge,ch_2,ch_2,pi_2,,op_2",
     "txn_4,2026-01-01 00:00:00,,po_1,,kwd,1.230,0.000,1.230,charge,ch_3,ch_3,pi_3,,op_3",
@@ -270,6 +275,7 @@ def test_the_itemized_file_is_read_by_its_columns_in_major_units(adapter: Stripe
     assert lines[4].net == Money(-2500, "USD")
     assert {line.psp_payout_id for line in lines} == {"po_1"}
     assert lines[0].occurred_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert [line.available_on for line in lines] == [date(2026, 1, 3)] + [None] * 6
 
 
 def test_the_itemized_file_says_what_the_customer_paid(adapter: StripeAdapter) -> None:

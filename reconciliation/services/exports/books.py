@@ -36,13 +36,15 @@ from reconciliation.services.exports.names import (
 
 _JOURNAL: Final = f"""
     SELECT {SOURCE_COLUMNS}, t.effective_date, t.value_date, t.posted_at, t.id, t.rule,
-           t.reverses_id, t.payment_id, i.order_id, t.merchant_id, t.psp_account, t.available_on,
+           t.reverses_id, t.payment_id, i.order_id, t.merchant_id, t.psp_account,
+           coalesce(v.available_on, t.available_on),
            CASE WHEN l.kind IN ('payout', 'payout_reversal') THEN l.psp_id ELSE b.named_by END,
            e.entry_type, a.code, a.dimension, e.currency, e.direction, e.amount_minor
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id
       LEFT JOIN payments_payment_intent i ON i.id = t.payment_id
+      LEFT JOIN ledger_availability v ON v.transaction_id = t.id
       {SOURCE_JOINS}
      WHERE (%(merchant)s::uuid IS NULL OR t.merchant_id = %(merchant)s)
        AND (%(account)s::int IS NULL OR a.code = %(account)s)

@@ -19,6 +19,7 @@ from ledger.posting_rules import Parties, Rule, reversal_of
 from ledger.selectors import changes_by_rule
 from ledger.services import Series, Sourced, post, post_series
 from payments.models import Dispute
+from payments.services.outcomes.availability import Settled
 from psp_adapters.contract.settlement_reports import (
     ACCOUNT_LINES,
     DISPUTE_LINES,
@@ -87,6 +88,7 @@ class LineToBook(NamedTuple):
     exchange_rate: str
     day: date
     """That the line names (UTC)."""
+    available_on: date
     payment_id: UUID | None
     """Of a charge or refund."""
 
@@ -134,8 +136,15 @@ def to_book(line: SettlementLine, *, payment_id: UUID | None) -> LineToBook:
         paid_currency=line.paid.currency,
         exchange_rate=line.exchange_rate,
         day=line.occurred_at.astimezone(UTC).date(),
+        available_on=line.available_on or line.occurred_at.astimezone(UTC).date(),
         payment_id=payment_id,
     )
+
+
+def settled_by(line: LineToBook, operation_id: UUID) -> Settled:
+    """What a line of an operation says of the day on which its money is available."""
+    is_failure = line.kind in (LineKind.CHARGE_FAILURE, LineKind.REFUND_FAILURE)
+    return Settled(operation_id, is_failure, line.available_on)
 
 
 def book_lines(lines: Iterable[LineToBook]) -> None:

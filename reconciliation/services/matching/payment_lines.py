@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from django.db.models import Sum
 
@@ -104,6 +105,12 @@ def write_shares(line: SettlementLine) -> Operation | Discrepancy:
         for each in found
     )
     return found[0].capture
+
+
+def operations_of(line: SettlementLine) -> list[UUID]:
+    """The operations that a matched line is about: one, or the captures that it has shares of."""
+    shared = list(line.shares.order_by("id").values_list("operation_id", flat=True))
+    return shared or [each for each in (line.operation_id,) if each is not None]
 
 
 def _named(captures: Sequence[Operation]) -> str:

@@ -69,7 +69,8 @@ _WHOLE: Final = "k.whole * o.amount_minor"
 _TO_BOOK: Final = (
     "l.id, l.kind, p.code, l.currency, l.gross_minor, l.fee_minor, l.markup_minor, "
     "l.interchange_minor, l.scheme_fee_minor, l.paid_minor, l.paid_currency, l.exchange_rate, "
-    "(l.occurred_at AT TIME ZONE 'UTC')::date"
+    "(l.occurred_at AT TIME ZONE 'UTC')::date, "
+    "coalesce(l.available_on, (l.occurred_at AT TIME ZONE 'UTC')::date)"
 )
 # Left to be handled one by one: lines that were given up once, and lines that software of ours
 # failed to match, which would stop the others of their batch.

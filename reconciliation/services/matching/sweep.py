@@ -25,6 +25,7 @@ from payments.services.cases.closing import ClosingRule, close_by_rule
 from payments.services.cases.opening import case_about_account, case_about_intent, open_case
 from payments.services.jobs.backoff import next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
+from payments.services.outcomes.availability import follow_settlement
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.payment_sync import Conflict
 from payments.states import CaseKind
@@ -38,6 +39,7 @@ from reconciliation.services.matching.line_bookings import (
     book_lines,
     book_to_suspense,
     clear_suspense,
+    settled_by,
     to_book,
 )
 from reconciliation.services.matching.line_discrepancies import discrepancy_of
@@ -53,6 +55,7 @@ from reconciliation.services.matching.part_lines import is_over, wake_given_up_p
 from reconciliation.services.matching.payment_lines import (
     captures_of_payment,
     match_payment_line,
+    operations_of,
     write_shares,
 )
 from reconciliation.services.matching.payout_sums import add_up_payouts
@@ -171,6 +174,7 @@ def _match_known(line_ids: list[int], now: datetime) -> Collection[int]:
         none = [None] * len(matched)
         execute(_END, [now, 1, list(matched), list(matched.values()), none])
         wake_other_parts([each.line.id for each in known if each.is_part], now)
+        follow_settlement([settled_by(line, key) for line, key, _ in known if key is not None])
         count_lines(Ended.MATCHED, len(matched))
     return matched
 
@@ -290,6 +294,7 @@ def _book(line: SettlementLine, operation: Operation | None, now: datetime) -> N
     _end(line, now)
     if operation is not None and not is_whole(line, operation):
         wake_other_parts([line.pk], now)
+    follow_settlement([settled_by(booked, key) for key in operations_of(line)])
 
 
 def _book_shares(line: SettlementLine, now: datetime) -> None:

@@ -26,6 +26,7 @@ _COLUMNS: Final = (
     *("psp_payment_id", "reference", "currency", "gross_minor", "fee_minor"),
     *("markup_minor", "interchange_minor", "scheme_fee_minor", "occurred_at"),
     *("psp_payout_id", "converted_from_minor", "converted_from_currency", "exchange_rate"),
+    "available_on",
 )
 _COPY: Final = f"COPY {_TABLE} ({', '.join(_COLUMNS)}) FROM STDIN"
 _REMOVED_AT_ONCE: Final = 20_000
@@ -125,4 +126,5 @@ def _values(report_id: UUID, numbered: NumberedLine) -> tuple[Any, ...]:
         paid.minor if conversion else None,
         paid.currency if conversion else None,
         conversion.rate if conversion else "",
+        line.available_on,
     )

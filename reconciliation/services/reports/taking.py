@@ -15,6 +15,7 @@ from ledger.money import Money
 from payments.clock import now_utc
 from payments.services.cases.opening import case_about_account, open_case
 from payments.states import CaseKind
+from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.discrepancies import Discrepancy
 from reconciliation.models import PayoutSum, SettlementLine, SettlementReport, StagedLine
 from reconciliation.services.reports.archive import name_of_report
@@ -39,14 +40,22 @@ _TAKE: Final = (
     f"SELECT f.content_sha256, count(*) AS count FROM {_STAGED} f "
     "WHERE f.report_id = %(report)s AND f.identity = '' AND f.number <= %(after)s "
     f"AND f.content_sha256 IN (SELECT s.content_sha256 FROM {_STAGED} s "
-    f"WHERE {_PART} AND s.identity = '') GROUP BY f.content_sha256) "
-    f"INSERT INTO {_LINES} ({', '.join(_SAME)}, psp_account_id, identity, occurrence, status, "
-    "attempts, next_attempt_at, retrying_since, last_error, stored_at) "
-    f"SELECT {', '.join(f's.{name}' for name in _SAME)}, %(account)s, "
+    f"WHERE {_PART} AND s.identity = '') GROUP BY f.content_sha256"
+    # A report about one payout: then its money is paid out.
+    "), paid AS ("
+    f"SELECT p.currency, min(p.occurred_at) AS at FROM {_STAGED} p "
+    f"WHERE p.report_id = %(report)s AND p.kind = '{LineKind.PAYOUT}' "
+    "GROUP BY p.currency HAVING count(*) = 1) "
+    f"INSERT INTO {_LINES} ({', '.join(_SAME)}, available_on, psp_account_id, identity, "
+    "occurrence, status, attempts, next_attempt_at, retrying_since, last_error, stored_at) "
+    f"SELECT {', '.join(f's.{name}' for name in _SAME)}, "
+    "coalesce(s.available_on, (greatest(paid.at, s.occurred_at) AT TIME ZONE 'UTC')::date), "
+    "%(account)s, "
     f"coalesce(nullif(s.identity, ''), s.content_sha256), {_OCCURRENCE}, "
     f"'{LineStatus.OPEN.value}', 0, %(now)s, %(now)s, '', %(now)s "
     f"FROM {_STAGED} s LEFT JOIN earlier e "
     "ON e.content_sha256 = s.content_sha256 AND s.identity = '' "
+    "LEFT JOIN paid ON paid.currency = s.currency "
     f"WHERE {_PART} ORDER BY s.number "
     "ON CONFLICT (psp_account_id, identity, occurrence) DO NOTHING RETURNING number"
 )
@@ -62,8 +71,10 @@ _COUNT: Final = f"SELECT count(*) FROM {_STAGED} s WHERE {_PART}"
 _CHANGED: Final = (
     "SELECT count(*) OVER (), s.identity, s.psp_type, s.gross_minor, s.fee_minor, s.currency, "
     "l.psp_type, l.gross_minor, l.fee_minor, l.currency "
-    f"FROM {_STAGED} s JOIN {_LINES} l ON l.psp_account_id = %(account)s "
-    "AND l.identity = s.identity AND l.occurrence = 1 "
+    # OFFSET 0: each by the index of line identities, whatever PostgreSQL knows of the table yet.
+    f"FROM {_STAGED} s CROSS JOIN LATERAL (SELECT * FROM {_LINES} k "
+    "WHERE k.psp_account_id = %(account)s AND k.identity = s.identity AND k.occurrence = 1 "
+    "OFFSET 0) AS l "
     f"WHERE {_PART} AND s.identity <> '' AND l.content_sha256 <> s.content_sha256 "
     "ORDER BY s.number LIMIT 1"
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from ledger.models import LedgerEntry, LedgerTransaction
@@ -98,7 +98,10 @@ class Settling:
 
 
 class PlainReports(SandboxAdapter):
-    """A PSP whose lines are `identity kind psp_id gross fee`, and may have no identity (`-`)."""
+    """A PSP whose lines are `identity kind psp_id gross fee`, and may have no identity (`-`).
+
+    They may have one more column: the day on which their money is available.
+    """
 
     name = "plain-reports"
     capabilities = replace(SandboxAdapter.capabilities, settlement_reports=False)
@@ -108,7 +111,7 @@ class PlainReports(SandboxAdapter):
             row = raw.decode().rstrip("\n")
             if row == "cut":
                 raise ReportUnreadable(f"row {number} is cut")
-            identity, kind, psp_id, gross, fee = row.split()
+            identity, kind, psp_id, gross, fee, *days = row.split()
             known = kind in set(LineKind)
             yield ReportLine(
                 identity="" if identity == "-" else identity,
@@ -120,6 +123,7 @@ class PlainReports(SandboxAdapter):
                 gross=Money(int(gross), "USD"),
                 fee=Money(int(fee), "USD"),
                 occurred_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+                available_on=date.fromisoformat(days[0]) if days else None,
             )
 
 
