@@ -29,6 +29,7 @@ from reconciliation.services.exports.names import (
     SOURCE_COLUMNS,
     SOURCE_JOINS,
     AccountNames,
+    ActorNames,
     Source,
     dimensions_of,
     encoded,
@@ -196,7 +197,7 @@ def _statement_rows(statement: AccountStatement, names: AccountNames) -> Iterato
 
 
 def _adjustments(chosen: Chosen) -> Iterator[Row]:
-    given = chosen.parameters | {"suspense": _SUSPENSE}
+    given, actors = chosen.parameters | {"suspense": _SUSPENSE}, ActorNames()
     for row in stream(_ADJUSTMENTS, given):
         source, rest = Source(*row[:7]), row[7:]
         day, posted_at, transaction, rule, reverses, payment, currency, minor, *more = rest
@@ -204,8 +205,8 @@ def _adjustments(chosen: Chosen) -> Iterator[Row]:
         yield (
             *(day, posted_at, encoded(public_ids.BALANCE_TRANSACTION, transaction), rule),
             *(encoded(public_ids.BALANCE_TRANSACTION, reverses), source.shown),
-            *(encoded(public_ids.PAYMENT_INTENT, payment), currency, minor, maker),
-            *(encoded(public_ids.CASE, case), *explained),
+            *(encoded(public_ids.PAYMENT_INTENT, payment), currency, minor),
+            *(actors.name_of(maker), encoded(public_ids.CASE, case), *explained),
         )
 
 

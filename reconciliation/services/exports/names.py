@@ -12,7 +12,7 @@ from uuid import UUID
 from ledger import bank_rules, settlement_rules
 from ledger.chart import AccountRef, Owner
 from payments import public_ids
-from payments.models import Merchant, PspAccount, books_of
+from payments.models import ApiKey, Merchant, PspAccount, books_of
 from psp_adapters.contract.operations import OperationKind
 from reconciliation.models import BankAccount
 from reconciliation.services.exports.declaration import Chosen
@@ -30,6 +30,17 @@ def encoded(prefix: str, identifier: UUID | None) -> str | None:
 def mode(livemode: bool) -> str:
     """Live or test money: the two never meet."""
     return _MODES[livemode]
+
+
+class ActorNames:
+    """Names who did something: a merchant's key by its last characters, and not by our id of it."""
+
+    def __init__(self) -> None:
+        self._keys = {f"api_key:{key.id}": f"api_key:{key}" for key in ApiKey.objects.all()}
+
+    def name_of(self, actor: str | None) -> str | None:
+        """As it is shown; None for none."""
+        return None if actor is None else self._keys.get(actor, actor)
 
 
 def dimensions_of(chosen: Chosen) -> list[str] | None:

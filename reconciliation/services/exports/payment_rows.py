@@ -19,7 +19,7 @@ from reconciliation.services.exports.declaration import (
     text,
     times,
 )
-from reconciliation.services.exports.names import AccountNames, encoded, mode
+from reconciliation.services.exports.names import AccountNames, ActorNames, encoded, mode
 
 # Ids carry the time at which a row was made, so that days are ranges of the primary key.
 _CHOSEN: Final = """
@@ -79,13 +79,16 @@ def _payments(chosen: Chosen) -> Iterator[Row]:
 
 
 def _refunds(chosen: Chosen) -> Iterator[Row]:
+    actors = ActorNames()
     for row in stream(_REFUNDS, chosen.parameters):
         refund, created_at, merchant, name, livemode, intent, order_id, charge, *told = row
+        *about, actor, requester, approver, decision, updated_at = told
         yield (
             *(encoded(public_ids.REFUND, refund), created_at),
             *(encoded(public_ids.MERCHANT, merchant), name, mode(livemode)),
             *(encoded(public_ids.PAYMENT_INTENT, intent), order_id),
-            *(encoded(public_ids.CHARGE, charge), *told),
+            *(encoded(public_ids.CHARGE, charge), *about, actors.name_of(actor)),
+            *(actors.name_of(requester), approver, decision, updated_at),
         )
 
 

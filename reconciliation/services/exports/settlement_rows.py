@@ -99,7 +99,7 @@ _BY_PAYOUT: Final = f"""
            l.currency, count(*), {_SUMS},
            coalesce(string_agg(DISTINCT a.number, ' '), ''), max(b.booked_on),
            coalesce(string_agg(format('%%s line %%s', s.reference, b.number), ', '
-                               ORDER BY b.id), ''),
+                               ORDER BY b.id) FILTER (WHERE b.id IS NOT NULL), ''),
            coalesce(sum(b.amount_minor), 0)
       FROM line l
       JOIN reported r ON r.id = l.report_id

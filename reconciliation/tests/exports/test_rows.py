@@ -138,6 +138,7 @@ def _a_report_is_shown_from_gross_to_its_bank_line(day: BusinessDay) -> None:
     assert (row["account_fees"], row["net"], row["paid_out"]) == ("0.25", "103.80", "90.00")
     assert (row["kept_at_psp"], row["payout"], row["lines"]) == ("13.80", "", "4")
     assert (row["bank_account"], row["on_bank"]) == (IBAN, "90.00")
+    assert row["bank_lines"] == "S1-2026-03-02 line 1"
     fee = only(rows_of("fee_variance"), kind="charge", payment=day.paid)
     assert (fee["gross"], fee["fee"], fee["fee_percent"]) == ("100.00", "1.65", "1.650")
     assert fee["variance"] == ""
@@ -167,7 +168,8 @@ def _payments_refunds_and_disputes_are_shown_as_they_are_now(day: BusinessDay) -
     declined = only(rows_of("payments"), order_id="order-declined")
     assert (declined["last_error"], declined["captured"]) == ("card_declined", "0.00")
     [refund] = rows_of("refunds", merchant=day.merchant)
-    assert (refund["amount"], refund["payment"], refund["actor"]) == ("20.00", day.paid, "test")
+    assert (refund["amount"], refund["payment"]) == ("20.00", day.paid)
+    assert refund["actor"] == "api_key:sk_test_…abcd"
     [dispute] = rows_of("disputes", merchant=day.merchant)
     assert (dispute["amount"], dispute["payment"]) == ("250.00", day.disputed)
 

@@ -4,14 +4,14 @@ bank, and not explained. No tests."""
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from io import BytesIO, StringIO
 from typing import Any
 
 from payments import public_ids
 from payments.clock import now_utc
-from payments.models import Operation
+from payments.models import ApiKey, Operation
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.shop import Shop
 from reconciliation.services.exports.registry import chosen_by, export_named
@@ -45,7 +45,8 @@ def play_business_day(banking: Banking, other: Shop) -> BusinessDay:
     shop.merchant.platform_fee_basis_points = 150
     shop.merchant.save(update_fields=["platform_fee_basis_points"])
     paid = desk.pay(10_000)
-    shop.refund(paid, 2_000)
+    key = ApiKey.objects.create(merchant=shop.merchant, secret_sha256="0" * 64, last4="abcd")
+    shop.refund(paid, 2_000, caller=replace(shop.caller(), actor=f"api_key:{key.id}"))
     shop.order_id = "order-held"
     shop.create(700, manual=True)
     shop.order_id = "order-declined"
