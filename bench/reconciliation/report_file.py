@@ -48,7 +48,7 @@ def write_report(
         raise LookupError(f"there are operations for {written} lines only")
     for currency, (count, gross, fee) in sorted(sums.items()):
         sums_of_currency = [currency, gross, fee, gross - fee]
-        rows.writerow(["total", "total", "", count, "", "", *sums_of_currency, *[""] * 8])
+        rows.writerow(["total", "total", "", count, "", "", *sums_of_currency, *[""] * 9])
     text.detach()
     return seeded
 
@@ -106,7 +106,7 @@ def _row(
     interchange, scheme_fee = fee // 2, fee // 10
     parts = (fee - interchange - scheme_fee, interchange, scheme_fee)
     amounts = (currency, gross, fee, gross - fee)
-    return [identity, kind, *ids, "", "order", *amounts, moment, *parts, *[""] * 4]
+    return [identity, kind, *ids, "", "order", *amounts, moment, *parts, *[""] * 5]
 
 
 def _add(sums: dict[str, list[int]], row: list[Any]) -> None:
