@@ -61,7 +61,8 @@ def _defaults(
     model: type[models.Model],
 ) -> tuple[dict[str, Any], tuple[tuple[str, Callable[[], Any]], ...]]:
     """The columns' defaults by name, and what makes those that are made anew for each row."""
-    fields = model._meta.concrete_fields
+    # PostgreSQL alone writes a generated column.
+    fields = [each for each in model._meta.concrete_fields if not each.generated]
     made = [field for field in fields if field.has_default() and callable(field.default)]
     fixed = {field.attname: None if field in made else field.get_default() for field in fields}
     return fixed, tuple((field.attname, field.get_default) for field in made)

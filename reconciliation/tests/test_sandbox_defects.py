@@ -34,7 +34,7 @@ from reconciliation.tests.support.settling import Settling, money_rows
 
 Play = Callable[..., None]
 """Plays one defect, given the shop and the owner's cursor."""
-LATER: Final = timedelta(days=10)
+LATER: Final = timedelta(days=15)
 NOT_OF_A_PSP: Final = {D.ATTEMPT_FAILED}
 """It is a defect of our software."""
 

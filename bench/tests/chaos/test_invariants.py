@@ -63,6 +63,8 @@ def effect(
         "amount_minor": amount_minor,
         "released_minor": 0,
         "fee_minor": 0,
+        "interchange_minor": 0,
+        "scheme_fee_minor": 0,
         "currency": "USD",
         "at": AT,
     }

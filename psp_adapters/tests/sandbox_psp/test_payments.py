@@ -36,6 +36,8 @@ def test_a_sale_is_two_effects(sandbox: SandboxProcess, shop: Shop) -> None:
             "amount_minor",
             "released_minor",
             "fee_minor",
+            "interchange_minor",
+            "scheme_fee_minor",
             "currency",
             "at",
         }
