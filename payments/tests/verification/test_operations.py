@@ -45,11 +45,8 @@ def by_hand(owner_cursor: Cursor) -> Callable[..., None]:
     """Run an UPDATE as the owner of its table may, with every trigger off."""
 
     def run(statement: str, *params: object) -> None:
-        table = psycopg.sql.Identifier(statement.split()[1])
-        alter = psycopg.sql.SQL("ALTER TABLE {} {} TRIGGER ALL")
-        owner_cursor.execute(alter.format(table, psycopg.sql.SQL("DISABLE")))
-        owner_cursor.execute(statement, params)  # type: ignore[arg-type]
-        owner_cursor.execute(alter.format(table, psycopg.sql.SQL("ENABLE")))
+        with triggers_off(owner_cursor, statement.split()[1]):
+            owner_cursor.execute(statement, params)  # type: ignore[arg-type]
 
     return run
 
