@@ -141,7 +141,7 @@ def author_at_console(request: HttpRequest, *, reason: str = "") -> Author:
 class AuditEntryAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Every act of a staff user or a service, the refused ones too."""
 
-    list_display = ("created", "actor", "act", "shown_result", "subject", "what", "reason")
+    list_display = ("created", "actor", "act", "shown_result", "subject", "why", "what")
     list_filter = (
         ("created_at", CreatedFilter),
         one_of("result", ActResult),
@@ -168,7 +168,8 @@ class AuditEntryAdmin(SearchByPublicId, ReadOnlyAdmin):
     shown_result = column(
         "result", "result", display.in_words, label={"done": "success", "refused": "warning"}
     )
-    what = column("changes", "in_words")
+    what = column("changes", "in_words", display.in_one_line)
+    why = column("reason", "reason", display.in_one_line)
     payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
     shown_changes = column("before and after", "changes", display.shown_json)
 
