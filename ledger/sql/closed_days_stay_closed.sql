@@ -12,6 +12,10 @@ AS $$
 DECLARE
     seen_ms bigint;
 BEGIN
+    IF NEW.closing_through > (clock_timestamp() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'ledger_period_ahead: % has not begun', NEW.closing_through
+            USING ERRCODE = 'check_violation';
+    END IF;
     IF TG_OP = 'INSERT' AND NEW.closed_through IS NOT NULL THEN
         RAISE EXCEPTION 'ledger_period_at_once: a day is closing before it is closed'
             USING ERRCODE = 'check_violation';

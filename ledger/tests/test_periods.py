@@ -132,9 +132,13 @@ def test_postings_and_a_close_at_the_same_moment_agree(
 
 
 REFUSALS = {
+    "ledger_period_ahead": [
+        "INSERT INTO ledger_period VALUES ('new', (now() AT TIME ZONE 'UTC')::date + 2)",
+        "UPDATE ledger_period SET closing_through = (now() AT TIME ZONE 'UTC')::date + 2",
+    ],
     "ledger_period_at_once": [
         "INSERT INTO ledger_period VALUES ('new', '2026-11-27', '2026-11-27')",
-        "UPDATE ledger_period SET closing_through = '2026-12-30', closed_through = '2026-12-30'",
+        "UPDATE ledger_period SET closing_through = '2026-11-29', closed_through = '2026-11-29'",
     ],
     "ledger_period_reopened": [
         "UPDATE ledger_period SET closing_through = '2026-11-26'",

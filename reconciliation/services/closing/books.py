@@ -63,6 +63,8 @@ def close_books(
     with refusals_recorded(Act.BOOKS_CLOSE, author, about):
         required_author(author)
         _require_known(chosen)
+        if through > now_utc().date():
+            raise CloseRefused(f"{through} has not begun (UTC): close it once it is over")
         if not before_its_end and now_utc() < end_of_day(through):
             raise CloseRefused(f"{through} is not over (UTC): close it tomorrow, or before its end")
         points = [point for code in chosen for point in open_points(code, through)]

@@ -87,6 +87,8 @@ def test_a_day_that_is_not_over_an_unknown_account_and_a_login_of_the_server_are
 ) -> None:
     with pytest.raises(CloseRefused, match="is not over"):
         close_books(today(), author=staff("ada"))
+    with pytest.raises(CloseRefused, match="has not begun"):
+        close_books(today() + timedelta(days=1), author=staff("ada"), before_its_end=True)
     yesterday = today() - timedelta(days=1)
     with pytest.raises(CloseRefused, match="no PSP account nowhere"):
         close_books(yesterday, author=staff("ada"), codes=["nowhere"])
