@@ -54,12 +54,8 @@ def record_act(
 
     Raises UnknownAuthor, which undoes the act, if there is no such active staff user or service.
     """
-    entry = _entry(act, author, subject)
-    entry.result, entry.changes = ActResult.DONE.value, dict(changes or {})
-    if author.name.startswith(STAFF):
-        entry.staff = active_staff(author)
-    elif author.name.startswith(SERVICE):
-        entry.service = _service_named(author)
+    entry = _entry_of_author(act, author, subject)
+    entry.changes = dict(changes or {})
     _save(entry)
     return entry
 
@@ -87,12 +83,12 @@ def recorded(act: Act, author: Author, subject: AuditSubject) -> Iterator[dict[s
     Yields the changes, which the body may fill. Not for a money move or a right: these are recorded
     in their own transaction.
     """
-    changes: dict[str, Any] = {}
     with refusals_recorded(act, author, subject):
-        if author.name.startswith(STAFF):
-            active_staff(author)
-        yield changes
-    record_act(act, author, subject, changes)
+        # The author is known before: an act that is done is recorded, whatever becomes of a login.
+        entry = _entry_of_author(act, author, subject)
+        yield entry.changes
+    entry.created_at = now_utc()
+    _save(entry)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +99,17 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
         for name in {**before, **after}
         if before.get(name) != after.get(name)
     }
+
+
+def _entry_of_author(act: Act, author: Author, subject: AuditSubject) -> AuditEntry:
+    """An unsaved entry of what is done; raises UnknownAuthor."""
+    entry = _entry(act, author, subject)
+    entry.result = ActResult.DONE.value
+    if author.name.startswith(STAFF):
+        entry.staff = active_staff(author)
+    elif author.name.startswith(SERVICE):
+        entry.service = _service_named(author)
+    return entry
 
 
 def _entry(act: Act, author: Author, subject: AuditSubject) -> AuditEntry:

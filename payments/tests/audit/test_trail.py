@@ -72,6 +72,17 @@ def test_an_act_in_steps_is_recorded_when_it_is_done(database: None) -> None:
     assert AuditEntry.objects.latest("id").refusal == "no such lines"
 
 
+def test_an_act_is_recorded_although_its_author_was_disabled_before_it_ended(
+    database: None,
+) -> None:
+    user, _ = create_staff_user("bob", email="", roles=[], author=TESTS)
+    with recorded(Act.LINES_REQUEUE, Author("staff:bob"), ABOUT) as changes:
+        changes["lines"] = {"after": 7}
+        set_enabled(user, is_active=False, author=TESTS)
+    entry = AuditEntry.objects.get(act="settlement_line.requeue")
+    assert (entry.result, entry.staff, entry.in_words) == ("done", user, "lines: 7")
+
+
 def test_a_service_is_known_by_its_key_alone(database: None) -> None:
     key, secret = create_service_key("importer", author=TESTS)
     assert author_at_shell("", service_key=secret).name == "service:importer"
